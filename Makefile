@@ -1,0 +1,45 @@
+# Every target works on a fresh machine with Python 3.11+, make and gcc; `make` alone lists them.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.cardhour-installed
+DEMO_DATA ?= .demo
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check bench lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 12
+
+$(INSTALLED): requirements/dev.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+install: $(INSTALLED) ## make .venv with the `cardhour` command
+
+demo: $(INSTALLED) ## the sample market: quotes, bookings, a report
+	CARDHOUR_DATA_DIR="$(DEMO_DATA)" $(BIN)/cardhour demo
+
+test: $(INSTALLED) ## the tests
+	$(BIN)/python -m pytest -n auto
+
+check: $(INSTALLED) ## format, lint, types, import contracts, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m pytest -n auto
+
+bench: $(INSTALLED) ## benchmarks, as JSON
+	@$(BIN)/python benchmarks/capacity.py
+
+lock: ## pin and hash the dependencies again (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		--no-emit-index-url --no-emit-find-links pyproject.toml --extra fast -o requirements/base.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		--no-emit-index-url --no-emit-find-links pyproject.toml --extra fast --group dev -o requirements/dev.txt
+
+clean: ## remove what was made here
+	rm -rf $(VENV) $(DEMO_DATA) dist .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""Organisations, their dated facts, affiliations, partner lists, keys and roles."""

@@ -1,0 +1,137 @@
+"""SQL of accounts. Every query that may see others' rows takes the caller."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.orm import selectinload
+
+from app.accounts.callers import Caller
+from app.accounts.models import (
+    Affiliation,
+    ApiKey,
+    Organisation,
+    OrganisationFact,
+    OrganisationRole,
+    PartnerListEntry,
+)
+from app.kit.db import ReadSession, WriteSession
+from app.kit.pages import CursorSigner, PageRequest, Sort, fetch_page
+
+
+async def find_key(session: ReadSession, digest: bytes) -> tuple[ApiKey, Organisation] | None:
+    """Return the key with this keyed hash and its organisation."""
+    row = (
+        await session.execute(
+            select(ApiKey, Organisation)
+            .join(Organisation, Organisation.id == ApiKey.org_id)
+            .where(ApiKey.digest == digest)
+        )
+    ).first()
+    return None if row is None else (row[0], row[1])
+
+
+async def get_organisation(
+    session: ReadSession, caller: Caller, org_id: UUID, *, lock: bool = False
+) -> Organisation | None:
+    """Return an organisation that the caller may see: its own, or any for the desk and auditors."""
+    if not caller.reads_all and org_id != caller.org_id:
+        return None
+    statement = select(Organisation).where(Organisation.id == org_id).options(selectinload(Organisation.roles))
+    if lock:
+        statement = statement.with_for_update(key_share=True, of=Organisation)
+    return await session.scalar(statement)
+
+
+async def list_organisations(
+    session: ReadSession,
+    page: PageRequest,
+    *,
+    signer: CursorSigner,
+    listing: str,
+    state: str | None,
+    role: str | None,
+) -> tuple[list[Organisation], bool, tuple[str, str] | None]:
+    """Return a page of all organisations in the order of registration (for the desk and auditors)."""
+    statement = select(Organisation).options(selectinload(Organisation.roles))
+    if state is not None:
+        statement = statement.where(Organisation.state == state)
+    if role is not None:
+        statement = statement.where(
+            Organisation.id.in_(select(OrganisationRole.org_id).where(OrganisationRole.role == role))
+        )
+    sort = Sort[Organisation](
+        columns=(Organisation.id.expression,),
+        values=lambda row: (str(row.id),),
+        parse=lambda values: (UUID(values[0]),),
+    )
+    return await fetch_page(session, statement, sort, page, signer=signer, listing=listing)
+
+
+async def refs_by_id(session: ReadSession, role: str, ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Return the references of organisations under a role."""
+    rows = await session.execute(
+        select(OrganisationRole.org_id, OrganisationRole.ref).where(
+            OrganisationRole.role == role, OrganisationRole.org_id.in_(ids)
+        )
+    )
+    return dict(rows.tuples().all())
+
+
+async def list_facts(session: ReadSession, caller: Caller, org_id: UUID) -> list[OrganisationFact]:
+    """Return the facts of an organisation that the caller may see, by key, newest first."""
+    if not caller.reads_all and org_id != caller.org_id:
+        return []
+    rows = await session.scalars(
+        select(OrganisationFact)
+        .where(OrganisationFact.org_id == org_id)
+        .order_by(OrganisationFact.key, OrganisationFact.valid_from.desc())
+    )
+    return list(rows)
+
+
+async def get_fact(session: WriteSession, org_id: UUID, fact_id: UUID) -> OrganisationFact | None:
+    """Return a fact for a decision on it, locked."""
+    return await session.scalar(
+        select(OrganisationFact)
+        .where(OrganisationFact.org_id == org_id, OrganisationFact.id == fact_id)
+        .with_for_update()
+    )
+
+
+async def list_affiliations(session: ReadSession, caller: Caller, org_id: UUID) -> list[Affiliation]:
+    """Return an organisation's affiliations, if the caller may see them."""
+    if not caller.reads_all and org_id != caller.org_id:
+        return []
+    rows = await session.scalars(
+        select(Affiliation)
+        .where(or_(Affiliation.low_id == org_id, Affiliation.high_id == org_id))
+        .order_by(Affiliation.valid_from, Affiliation.low_id, Affiliation.high_id)
+    )
+    return list(rows)
+
+
+async def list_partners(session: ReadSession, list_name: str | None) -> list[PartnerListEntry]:
+    """Return the entries of partner lists; they are public to everyone who is signed in."""
+    statement = select(PartnerListEntry).order_by(PartnerListEntry.list_name, PartnerListEntry.org_id)
+    if list_name is not None:
+        statement = statement.where(PartnerListEntry.list_name == list_name)
+    return list(await session.scalars(statement))
+
+
+async def list_keys(session: ReadSession, org_id: UUID) -> list[ApiKey]:
+    """Return an organisation's keys, newest first."""
+    return list(await session.scalars(select(ApiKey).where(ApiKey.org_id == org_id).order_by(ApiKey.id.desc())))
+
+
+async def revoke_key(session: WriteSession, caller: Caller, key_id: UUID, now: datetime) -> ApiKey | None:
+    """Revoke a key of the caller's organisation (any, for the desk); one revoked before keeps its time."""
+    statement = select(ApiKey).where(ApiKey.id == key_id).with_for_update()
+    if not caller.is_desk:
+        statement = statement.where(ApiKey.org_id == caller.org_id)
+    key = await session.scalar(statement)
+    if key is not None and key.revoked_at is None:
+        await session.execute(update(ApiKey).where(ApiKey.id == key_id).values(revoked_at=now))
+        await session.refresh(key)
+    return key

@@ -1,0 +1,1 @@
+"""What is wanted: requests, their alternatives and windows."""

@@ -1,0 +1,1 @@
+"""Tools without domain words: database, errors, identifiers, money, time, pages, idempotency, logs."""

@@ -1,0 +1,77 @@
+"""The shapes every package's schemas are built from: strict input, moments, money, whole numbers."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+)
+from pydantic_core import PydanticCustomError
+
+from app.kit.money import MAX_FEN
+from app.kit.time import EARLIEST, LATEST, floor_hour, format_rfc3339
+
+
+class Input(BaseModel):
+    """A body from outside: unknown fields are refused, numbers are never taken from text or fractions."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, str_strip_whitespace=True)
+
+
+class Output(BaseModel):
+    """An answer; built from rows or records by attribute."""
+
+    model_config = ConfigDict(extra="forbid", from_attributes=True)
+
+
+def _text_moment(value: Any) -> Any:
+    """Numbers would be taken for Unix times; a moment is a text with an offset."""
+    if isinstance(value, str):
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:
+            pass
+    if isinstance(value, datetime):
+        return value
+    raise PydanticCustomError("datetime_parsing", "Input should be an RFC 3339 time with offset")
+
+
+def _in_range(value: datetime) -> datetime:
+    if not EARLIEST <= value <= LATEST:
+        raise PydanticCustomError("datetime_out_of_range", "Input should lie between the years 2000 and 2200")
+    return value.astimezone(UTC)
+
+
+def _whole_hour(value: datetime) -> datetime:
+    if floor_hour(value) != value:
+        raise PydanticCustomError("not_whole_hour", "Input should be on a whole hour (UTC)")
+    return value
+
+
+def _no_nul(value: str) -> str:
+    if "\x00" in value:
+        raise PydanticCustomError("nul_character", "Input should not contain NUL characters")
+    return value
+
+
+Moment = Annotated[
+    AwareDatetime,
+    BeforeValidator(_text_moment),
+    AfterValidator(_in_range),
+    PlainSerializer(format_rfc3339, return_type=str),
+    Field(examples=["2026-12-01T09:00:00+08:00"]),
+]
+HourMoment = Annotated[Moment, AfterValidator(_whole_hour)]
+Fen = Annotated[int, Field(strict=True, ge=0, le=MAX_FEN, description="integer fen (1/100 CNY)", examples=[850])]
+PriceFen = Annotated[
+    int, Field(strict=True, ge=0, le=100_000_000, description="integer fen per card-hour", examples=[850])
+]
+Cards = Annotated[int, Field(strict=True, ge=1, le=100_000, examples=[8])]
+Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_no_nul)]
+LongText = Annotated[str, Field(min_length=1, max_length=4000), AfterValidator(_no_nul)]

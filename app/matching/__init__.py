@@ -1,0 +1,1 @@
+"""Bringing supply and demand together: search by shape, quotes, booking."""

@@ -1,0 +1,1 @@
+"""The engine: pure functions over frozen values. No database, no web, no clock, no environment."""

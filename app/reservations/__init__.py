@@ -1,0 +1,1 @@
+"""Holds and their states; the database's guard refuses to oversell."""

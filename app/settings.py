@@ -1,0 +1,44 @@
+"""The settings, from the environment; read only at the edge (service, worker, command line, migrations)."""
+
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.kit.db import async_url
+
+
+class Settings(BaseSettings):
+    """What an operator can set; everything has a default that works on one machine."""
+
+    model_config = SettingsConfigDict(env_prefix="CARDHOUR_", env_ignore_empty=True, extra="ignore")
+
+    database_url: SecretStr | None = Field(
+        default=None,
+        validation_alias="DATABASE_URL",
+        description="any PostgreSQL of version 15 or later; without it, an embedded one in data_dir",
+    )
+    data_dir: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_data_dir("cardhour", appauthor=False)),
+        description="where the embedded PostgreSQL and the secret live",
+    )
+    secret_key: SecretStr | None = Field(
+        default=None,
+        min_length=32,
+        description="keys' hashes and cursors depend on it; else made in data_dir",
+    )
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65535)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_json: bool | None = None
+    pool_size: int = Field(default=10, ge=1, le=100)
+    sweep_seconds: float = Field(default=1.0, gt=0, le=60, description="between two sweeps of the worker")
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            async_url(value.get_secret_value())
+        return value

@@ -1,0 +1,13 @@
+"""Every table of the service in one metadata, for migrations and verification."""
+
+from app.accounts import models as accounts
+from app.bulk import models as bulk
+from app.catalog import models as catalog
+from app.demand import models as demand
+from app.kit import idempotency
+from app.kit.db import Base
+from app.matching import models as matching
+from app.reservations import models as reservations
+
+METADATA = Base.metadata
+DEFINED_IN = (accounts, bulk, catalog, demand, idempotency, matching, reservations)

@@ -1,0 +1,1 @@
+"""`cardhour verify`: re-checks what must always be true."""
