@@ -4,9 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.cardhour-installed
 DEMO_DATA ?= .demo
+FAULT_ROUNDS ?= 30
+COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	--no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench lock clean
+.PHONY: help install demo test lint check faults bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 12
@@ -25,21 +28,24 @@ demo: $(INSTALLED) ## the sample market: quotes, bookings, a report
 test: $(INSTALLED) ## the tests
 	$(BIN)/python -m pytest -n auto
 
-check: $(INSTALLED) ## format, lint, types, import contracts, tests
+lint: $(INSTALLED) ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
-	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest -n auto
+	PYTHONPATH=. $(BIN)/lint-imports --no-logo
+
+check: lint test ## lint and test
+
+faults: $(INSTALLED) ## kill service, worker and PostgreSQL under load, then check that nothing was lost
+	CARDHOUR_FAULT_ROUNDS=$(FAULT_ROUNDS) $(BIN)/python -m pytest -q tests/faults
 
 bench: $(INSTALLED) ## benchmarks, as JSON
 	@$(BIN)/python benchmarks/capacity.py
 
 lock: ## pin and hash the dependencies again (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-		--no-emit-index-url --no-emit-find-links pyproject.toml --extra fast -o requirements/base.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-		--no-emit-index-url --no-emit-find-links pyproject.toml --extra fast --group dev -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra fast -o requirements/base.txt
+	$(COMPILE) pyproject.toml --extra fast --group dev -o requirements/dev.txt
+	echo 'hatchling>=1.27' | $(COMPILE) - -o requirements/build.txt
 
 clean: ## remove what was made here
 	rm -rf $(VENV) $(DEMO_DATA) dist .ruff_cache .hypothesis .import_linter_cache

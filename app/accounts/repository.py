@@ -69,6 +69,12 @@ async def list_organisations(
     return await fetch_page(session, statement, sort, page, signer=signer, listing=listing)
 
 
+async def find_by_name(session: ReadSession, name: str) -> list[Organisation]:
+    """Return the organisations of a name, oldest first (for commands on the database itself)."""
+    statement = select(Organisation).where(Organisation.name == name).options(selectinload(Organisation.roles))
+    return list(await session.scalars(statement.order_by(Organisation.id)))
+
+
 async def refs_by_id(session: ReadSession, role: str, ids: Sequence[UUID]) -> dict[UUID, str]:
     """Return the references of organisations under a role."""
     rows = await session.execute(

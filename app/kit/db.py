@@ -136,10 +136,12 @@ class Database:
         await self.engine.dispose()
 
     @asynccontextmanager
-    async def read(self, scope: Scope) -> AsyncGenerator[ReadSession]:
-        """Open a read-only transaction with `scope`'s eyes."""
+    async def read(
+        self, scope: Scope, *, isolation: Literal["READ COMMITTED", "REPEATABLE READ"] = "READ COMMITTED"
+    ) -> AsyncGenerator[ReadSession]:
+        """Open a read-only transaction with `scope`'s eyes; `REPEATABLE READ` sees one snapshot throughout."""
         async with ReadSession(self.engine, autoflush=False, expire_on_commit=False) as session, session.begin():
-            await session.connection(execution_options={"postgresql_readonly": True})
+            await session.connection(execution_options={"postgresql_readonly": True, "isolation_level": isolation})
             await set_scope(session, scope)
             yield session
 

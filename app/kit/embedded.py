@@ -57,6 +57,10 @@ class EmbeddedPostgres:
                 fcntl.flock(self._users, fcntl.LOCK_SH)
             self._ensure_running()
 
+    def is_running(self) -> bool:
+        """Tell whether the server's process lives, at the price of reading one small file."""
+        return self._live_postmaster() is not None
+
     def url(self, user: str) -> str:
         """Return the address for a role, over the server's socket."""
         if self._server is None:
@@ -107,22 +111,22 @@ class EmbeddedPostgres:
         self._server = server
 
     def _forget_dead_postmaster(self) -> None:
-        """Remove a `postmaster.pid` whose process is gone, a zombie, or something else by now.
+        """Remove a `postmaster.pid` whose process is gone.
 
-        The library trusts the process number alone. PostgreSQL itself still refuses to start beside a live
-        server, through its shared memory.
+        The library trusts the process number alone, and so takes a zombie or a stranger for the server.
+        PostgreSQL itself still refuses to start beside a live server, through its shared memory.
         """
-        pid_file = self._pgdata / "postmaster.pid"
+        if self._live_postmaster() is None:
+            (self._pgdata / "postmaster.pid").unlink(missing_ok=True)
+
+    def _live_postmaster(self) -> int | None:
         try:
-            pid = int(pid_file.read_text().split("\n", 1)[0])
+            pid = int((self._pgdata / "postmaster.pid").read_text().split("\n", 1)[0])
             process = psutil.Process(pid)
             alive = process.status() != psutil.STATUS_ZOMBIE and "postgres" in process.name()
-        except FileNotFoundError:
-            return
-        except (ValueError, psutil.NoSuchProcess):
-            alive = False
-        if not alive:
-            pid_file.unlink(missing_ok=True)
+        except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
+            return None
+        return pid if alive else None
 
     def _locked(self, name: str) -> "_FileLock":
         return _FileLock(self._dir / name)

@@ -1,7 +1,8 @@
 """The shapes every package's schemas are built from: strict input, moments, money, whole numbers."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar
 
 from pydantic import (
     AfterValidator,
@@ -11,6 +12,9 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -75,3 +79,47 @@ PriceFen = Annotated[
 Cards = Annotated[int, Field(strict=True, ge=1, le=100_000, examples=[8])]
 Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_no_nul)]
 LongText = Annotated[str, Field(min_length=1, max_length=4000), AfterValidator(_no_nul)]
+
+
+def _number(value: Any) -> Any:
+    """A decimal comes as a JSON number; its shortest form is what the sender wrote."""
+    if isinstance(value, Decimal):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise PydanticCustomError("number_type", "Input should be a number")
+    return Decimal(value) if isinstance(value, int) else Decimal(repr(value))
+
+
+def json_number(value: Decimal) -> int | float:
+    """Return a decimal as the JSON number that reads back equal: whole where it is whole."""
+    return int(value) if value == value.to_integral_value() else float(value)
+
+
+_as_number = PlainSerializer(json_number, return_type=int | float, when_used="json")
+Hours = Annotated[
+    Decimal,
+    BeforeValidator(_number),
+    Field(gt=0, le=20_000, decimal_places=6),
+    _as_number,
+    WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": 20_000, "examples": [72, 36.5]}),
+]
+Quantity = Annotated[
+    Decimal,
+    BeforeValidator(_number),
+    Field(gt=0, le=1_000_000, decimal_places=3),
+    _as_number,
+    WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": 1_000_000, "examples": [80]}),
+]
+
+
+class Patch(Input):
+    """A partial edit: fields left out stay; null is refused but for those in `nullable`, where it means unknown."""
+
+    nullable: ClassVar[frozenset[str]] = frozenset()
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _null_says_something(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is None and info.field_name not in cls.nullable:
+            raise PydanticCustomError("null", "Leave the field out to keep it as it is; it can't be null")
+        return value

@@ -1,1 +1,1 @@
-"""The engine: pure functions over frozen values. No database, no web, no clock, no environment."""
+"""The matching engine: pure functions of what they are given; no database, no clock, no settings."""

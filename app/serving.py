@@ -1,0 +1,76 @@
+"""`cardhour serve`: the API in this process, a worker beside it that is started again when it dies."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+import structlog
+import uvicorn
+
+from app.kit.db import APP_ROLE
+from app.main import create_app
+from app.runtime import Runtime
+from app.worker import watch_embedded
+
+_log: Final = structlog.get_logger("cardhour.serve")
+_RESTART_SECONDS: Final = 1.0
+_STOP_SECONDS: Final = 15.0
+
+
+async def _keep_worker() -> None:
+    """Run `cardhour worker` as a child; it ends by itself when this process is gone."""
+    while True:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "app.cli", "worker", "--follow-parent", stdin=subprocess.PIPE
+        )
+        try:
+            code = await child.wait()
+        except asyncio.CancelledError:
+            child.terminate()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_STOP_SECONDS):
+                    await child.wait()
+            if child.returncode is None:
+                child.kill()
+                await child.wait()
+            raise
+        _log.warning("worker_ended", code=code)
+        await asyncio.sleep(_RESTART_SECONDS)
+
+
+@asynccontextmanager
+async def _beside(*coroutines: asyncio.Task[None]) -> AsyncGenerator[None]:
+    try:
+        yield
+    finally:
+        for task in coroutines:
+            task.cancel()
+        await asyncio.gather(*coroutines, return_exceptions=True)
+
+
+def serve(runtime: Runtime, *, host: str, port: int, with_worker: bool) -> None:
+    """Serve until told to stop; the runtime must have been started and its database migrated."""
+    app = create_app(runtime.context(runtime.database(APP_ROLE)))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=10,
+        )
+    )
+
+    async def main() -> None:
+        tasks = [asyncio.create_task(watch_embedded(runtime))]
+        if with_worker:
+            tasks.append(asyncio.create_task(_keep_worker()))
+        async with _beside(*tasks):
+            await server.serve()
+
+    asyncio.run(main())
