@@ -66,7 +66,7 @@ def _runtime(settings: Settings | None = None) -> Iterator[Runtime]:
         runtime.close()
 
 
-def _version(value: bool) -> None:  # noqa: FBT001  Typer's callback form
+def _version(value: bool) -> None:
     if value:
         typer.echo(f"cardhour {__version__}")
         raise typer.Exit
@@ -74,7 +74,7 @@ def _version(value: bool) -> None:  # noqa: FBT001  Typer's callback form
 
 @app.callback()
 def options(
-    version: Annotated[  # noqa: ARG001  handled by its callback
+    version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:

@@ -14,7 +14,6 @@ from app.kit.time import utc_now
 from app.runtime import Runtime
 
 
-
 async def migrate(runtime: Runtime) -> str:
     """Bring the database to the newest migration and the catalogue to the shipped one; return the revision."""
     await schema.upgrade(runtime.admin_url)

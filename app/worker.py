@@ -76,7 +76,7 @@ async def repeat(name: str, work: Callable[[], Awaitable[int]], *, pause: float,
     while True:
         try:
             found = await work()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  logged with its trace, and the loop goes on
             if is_unavailable(error):
                 _log.warning("database_unavailable", task=name, error=type(error).__name__)
             else:

@@ -25,6 +25,8 @@ from app.kit.pages import CursorSigner
 from app.kit.web import AppContext
 from app.main import create_app
 
+pytest_plugins = ("tests.worlds",)
+
 SECRET = b"a secret of thirty-two bytes, or more"
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -35,7 +37,7 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+def server() -> Iterator[EmbeddedPostgres]:
     """The embedded server of this run, shared by the xdist workers."""
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)
     folder = Path(tempfile.gettempdir()) / f"cardhour-tests-{run[:12]}"
@@ -48,7 +50,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgre
 
 
 def admin_dsn(server: EmbeddedPostgres, database: str = "postgres") -> str:
-    return str(async_url(server.url("postgres")).set(drivername="postgresql", database=database).render_as_string(False))
+    return str(
+        async_url(server.url("postgres")).set(drivername="postgresql", database=database).render_as_string(False)
+    )
 
 
 @pytest.fixture(scope="session")

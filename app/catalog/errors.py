@@ -76,3 +76,6 @@ OFFER_COMMITTED: Final = ErrorCode(
     "Reservations were made on this offer's region; list another offer instead.",
     "已有预留基于该资源所在地区，请另行发布新的资源。",
 )
+WINDOW_ORDER: Final = ErrorCode(
+    "window_order", 422, "The window must end after it starts.", "时间窗的结束必须晚于开始。"
+)

@@ -232,11 +232,11 @@ async def list_chips(
     return await fetch_page(session, statement, sort, page, signer=signer, listing=listing)
 
 
-async def add_missing_chips(session: WriteSession, chips: Sequence[dict[str, object]]) -> list[str]:
+async def add_missing_chips(session: WriteSession, chips: Sequence[ChipModel]) -> list[str]:
     """Add the chip models that are not there, leave the others alone; return the names added."""
-    result = await session.scalars(
-        insert(ChipModel).values(list(chips)).on_conflict_do_nothing().returning(ChipModel.name)
-    )
+    columns = ("name", "vendor", "fp16_tflops", "memory_gb", "domestic", "chip_class", "source")
+    values = [{column: getattr(chip, column) for column in columns} for chip in chips]
+    result = await session.scalars(insert(ChipModel).values(values).on_conflict_do_nothing().returning(ChipModel.name))
     return sorted(result)
 
 

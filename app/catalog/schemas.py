@@ -12,7 +12,7 @@ from app.accounts.schemas import OrgId, Ref
 from app.catalog.models import ChipModel, Offer, OfferState, PriceUnit
 from app.kit.ids import TypeId
 from app.kit.money import MAX_FEN
-from app.kit.schemas import Cards, HourMoment, Input, Moment, Output, Patch, PriceFen, Quantity, Text
+from app.kit.schemas import Cards, HourMoment, Input, Moment, Number, Output, Patch, PriceFen, Quantity, Text
 
 OfferId = Annotated[UUID, TypeId("offer")]
 ChipName = Annotated[Text, Field(max_length=100, examples=["A100 80G"])]
@@ -47,12 +47,8 @@ class ChipIn(Input):
     source: Text | None = Field(default=None, description="where the facts come from")
 
 
-class ChipPatch(Patch):
+class ChipPatch(Input):
     """Facts of a chip model to change; null makes one unknown."""
-
-    nullable: ClassVar[frozenset[str]] = frozenset(
-        {"vendor", "fp16_tflops", "memory_gb", "domestic", "chip_class", "source"}
-    )
 
     vendor: Text | None = None
     fp16_tflops: Speed | None = None
@@ -66,8 +62,8 @@ class ChipFactsOut(Output):
     """What is known of a chip model; null is unknown."""
 
     vendor: str | None
-    fp16_tflops: Speed | None
-    memory_gb: Memory | None
+    fp16_tflops: Number | None = Field(description="dense FP16 TFLOPS of one card")
+    memory_gb: Number | None = Field(description="GB of one card")
     domestic: bool | None
     chip_class: str | None
 
@@ -85,10 +81,10 @@ class ConversionOut(Output):
     """P ↔ cards of one chip; 1 P is 1 000 TFLOPS of dense FP16."""
 
     chip_model: str
-    fp16_tflops: Speed
+    fp16_tflops: Number
     cards: int = Field(description="whole cards: as asked, or so many that they are at least the P asked for")
-    petaflops: Quantity = Field(description="P: as asked, or what the cards are")
-    cards_petaflops: Quantity = Field(description="what so many cards really are in P")
+    petaflops: Number = Field(description="P: as asked, or what the cards are")
+    cards_petaflops: Number = Field(description="what so many cards really are in P")
 
 
 class CapacityStep(Input):

@@ -88,17 +88,28 @@ class ChipSelector:
 
 
 def check_chip_name(name: str) -> None:
-    """Refuse a name that a selector could not mean.
+    """Refuse a model's name that a selector could not mean.
 
     Raises:
         ValueError: if it is empty, too long, reserved, holds `|` or control characters, or spaces other than single.
     """
+    check_class_name(name)
+    if name in (ANY, DOMESTIC) or name.startswith(CLASS_PREFIX):
+        raise ValueError(f"{name!r} means something else in a selector: any, domestic, class:NAME are reserved")
+
+
+def check_class_name(name: str) -> None:
+    """Refuse a class's name that could not stand after `class:`.
+
+    Raises:
+        ValueError: if it is empty, too long, holds `|` or control characters, or spaces other than single.
+    """
     if not 0 < len(name) <= MAX_NAME:
-        raise ValueError(f"a chip model's name has 1 to {MAX_NAME} characters")
+        raise ValueError(f"a name has 1 to {MAX_NAME} characters")
     if name != " ".join(name.split()) or not name.isprintable():
         raise ValueError(f"{name!r} has control characters, or spaces at its ends or in a row")
-    if SEPARATOR in name or name in (ANY, DOMESTIC) or name.startswith(CLASS_PREFIX):
-        raise ValueError(f"{name!r} means something else in a selector: any, domestic, class:NAME and | are reserved")
+    if SEPARATOR in name:
+        raise ValueError(f"{name!r} holds {SEPARATOR}, which joins several")
 
 
 def _at_least(known: Decimal | None, wanted: Decimal | None) -> bool:

@@ -7,7 +7,7 @@ carries the steps out. A resource's method is written once and takes the form of
 import json
 import random
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -75,7 +75,7 @@ class Read(dict[str, Any]):
     etag: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Call(Generic[T]):
     """One call of the API; `T` is what it returns."""
 
@@ -119,8 +119,9 @@ class Call(Generic[T]):
             yield Sleep(wait)
 
     def _read(self, received: Received | None) -> T:
-        if not isinstance(received, Reply):
-            raise ServiceUnreachable(self.path, received.reason if received else "nothing was sent")
+        if isinstance(received, NoReply):
+            raise ServiceUnreachable(received.url, received.reason)
+        assert received is not None  # noqa: S101  the runner answers every Send
         if received.status >= _FIRST_ERROR:
             raise api_error(received)
         answer: Any = received.body
@@ -239,9 +240,7 @@ class SyncRunner:
 class AsyncRunner:
     """Carries out flows on the event loop."""
 
-    def __init__(
-        self, transport: AsyncTransport, tries: int, sleep: Callable[[float], Awaitable[None]]
-    ) -> None:
+    def __init__(self, transport: AsyncTransport, tries: int, sleep: Callable[[float], Awaitable[None]]) -> None:
         self._transport = transport
         self._sleep = sleep
         self.tries = tries
@@ -295,7 +294,7 @@ class method(Generic[P, T]):  # noqa: N801  a decorator
     @overload
     def __get__(self, instance: SyncResource, owner: type) -> Callable[P, T]: ...
     @overload
-    def __get__(self, instance: AsyncResource, owner: type) -> Callable[P, Awaitable[T]]: ...
+    def __get__(self, instance: AsyncResource, owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
     @overload
     def __get__(self, instance: None, owner: type) -> "method[P, T]": ...
     def __get__(self, instance: Any, owner: type) -> Any:
@@ -319,7 +318,7 @@ class steps(Generic[P, T]):  # noqa: N801  a decorator
     @overload
     def __get__(self, instance: SyncResource, owner: type) -> Callable[P, T]: ...
     @overload
-    def __get__(self, instance: AsyncResource, owner: type) -> Callable[P, Awaitable[T]]: ...
+    def __get__(self, instance: AsyncResource, owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
     @overload
     def __get__(self, instance: None, owner: type) -> "steps[P, T]": ...
     def __get__(self, instance: Any, owner: type) -> Any:
@@ -381,3 +380,26 @@ def _named(bound: Callable[..., Any], build: Callable[..., Any]) -> Callable[...
     bound.__name__ = build.__name__
     bound.__doc__ = build.__doc__
     return bound
+
+
+def id_of(resource: "str | Mapping[str, object]") -> str:
+    """Return the identifier of a resource that was read, or the identifier itself."""
+    return resource if isinstance(resource, str) else str(resource["id"])
+
+
+def etag_of(resource: "str | Mapping[str, object]", etag: str | None) -> str:
+    """Return the `If-Match` for a change of a resource.
+
+    Args:
+        resource: what was read, which knows its ETag, or only its identifier.
+        etag: the ETag, needed with an identifier; `*` changes whatever is there.
+
+    Raises:
+        ValueError: if neither tells it.
+    """
+    found = etag or (resource.etag if isinstance(resource, Read) else None)
+    if found is None and not isinstance(resource, str) and "version" in resource:
+        found = f'"{resource["version"]}"'
+    if found is None:
+        raise ValueError("give the resource as it was read, or its etag, so that nobody's change is overwritten unseen")
+    return found

@@ -86,7 +86,7 @@ class SyncTransport:
         try:
             return _reply(self._client.request(**_arguments(message)))
         except httpx.TransportError as error:
-            return _no_reply(message, error)
+            return _no_reply(self._client.base_url, message, error)
 
     def close(self) -> None:
         """Close every connection."""
@@ -111,7 +111,7 @@ class AsyncTransport:
         try:
             return _reply(await self._client.request(**_arguments(message)))
         except httpx.TransportError as error:
-            return _no_reply(message, error)
+            return _no_reply(self._client.base_url, message, error)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -131,9 +131,10 @@ def _arguments(message: Message) -> dict[str, Any]:
 
 
 def _reply(response: httpx.Response) -> Reply:
-    return Reply(response.status_code, {name.lower(): value for name, value in response.headers.items()}, response.content)
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Reply(response.status_code, headers, response.content)
 
 
-def _no_reply(message: Message, error: httpx.TransportError) -> NoReply:
+def _no_reply(base: httpx.URL, message: Message, error: httpx.TransportError) -> NoReply:
     reason = f"{type(error).__name__}: {error}".removesuffix(": ")
-    return NoReply(message.path, reason, not isinstance(error, _NOT_SENT))
+    return NoReply(str(base.join(message.path)), reason, not isinstance(error, _NOT_SENT))

@@ -96,6 +96,7 @@ def json_number(value: Decimal) -> int | float:
 
 
 _as_number = PlainSerializer(json_number, return_type=int | float, when_used="json")
+Number = Annotated[Decimal, BeforeValidator(_number), _as_number, WithJsonSchema({"type": "number"})]
 Hours = Annotated[
     Decimal,
     BeforeValidator(_number),

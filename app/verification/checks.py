@@ -121,7 +121,8 @@ CHECKS: Final = (
             IS DISTINCT FROM (j.offer_id, j.cards, j.starts_at, j.ends_at, j.state)
         UNION ALL
         SELECT format('the book of offer %s is at %s, its journal at %s', b.offer_id, b.seq, max(j.seq))
-        FROM offer_book b JOIN reservation_journal j USING (offer_id) GROUP BY b.offer_id, b.seq HAVING max(j.seq) > b.seq
+        FROM offer_book b JOIN reservation_journal j USING (offer_id)
+        GROUP BY b.offer_id, b.seq HAVING max(j.seq) > b.seq
         UNION ALL
         SELECT format('offer %s has no book', o.id) FROM offer o LEFT JOIN offer_book b ON b.offer_id = o.id
         WHERE b.offer_id IS NULL
@@ -136,6 +137,7 @@ CHECKS: Final = (
             ('offer', 'open_book'), ('reservation', 'guard_insert'), ('reservation', 'guard_update'),
             ('reservation', 'guard_delete'), ('capacity_step', 'guard_insert'), ('capacity_step', 'guard_update'),
             ('capacity_step', 'guard_delete'), ('capacity_step', 'guard_truncate'),
+            ('capacity_step', 'guard_ends'),
             ('reservation_journal', 'append_only'), ('offer_book', 'never_removed'))
         SELECT format('trigger %s on %s is missing or disabled', w.name, w.relation) FROM wanted w
         LEFT JOIN pg_trigger t ON t.tgname = w.name AND t.tgrelid = to_regclass('public.' || w.relation)
@@ -160,7 +162,8 @@ CHECKS: Final = (
         WHERE rolname IN ('cardhour_app', 'cardhour_worker', 'cardhour_auditor', 'cardhour_owner')
             AND (rolsuper OR rolbypassrls OR rolcreaterole)
         UNION ALL
-        SELECT format('table %s belongs to %s', c.relname, r.rolname) FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
+        SELECT format('table %s belongs to %s', c.relname, r.rolname)
+        FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
         WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND c.relname <> 'alembic_version'
             AND r.rolname <> 'cardhour_owner'
         """,

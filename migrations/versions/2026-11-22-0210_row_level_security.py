@@ -116,9 +116,7 @@ def upgrade() -> None:
             op.execute(f"CREATE POLICY app_inserts ON {table} FOR INSERT TO cardhour_app WITH CHECK ({insert})")
         if update is not None:
             op.execute(f"GRANT UPDATE ON {table} TO cardhour_app")
-            op.execute(
-                f"CREATE POLICY app_updates ON {table} FOR UPDATE TO cardhour_app USING ({update}) WITH CHECK ({update})"
-            )
+            op.execute(f"CREATE POLICY app_updates ON {table} FOR UPDATE TO cardhour_app USING ({update})")
         if delete is not None:
             op.execute(f"GRANT DELETE ON {table} TO cardhour_app")
             op.execute(f"CREATE POLICY app_deletes ON {table} FOR DELETE TO cardhour_app USING ({delete})")

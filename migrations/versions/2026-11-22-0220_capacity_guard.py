@@ -140,14 +140,20 @@ BEGIN
         RETURN;
     END IF;
     PERFORM guard_lock(ids);
-    IF EXISTS (SELECT FROM (SELECT DISTINCT ON (offer_id) offer_id, cards FROM capacity_step
-                            WHERE offer_id = ANY (ids) ORDER BY offer_id, starts_at DESC) AS final
-               WHERE final.cards <> 0) THEN
+    PERFORM guard_sweep(ids, array_fill('-infinity'::timestamptz, ARRAY[cardinality(ids)]),
+        array_fill('infinity'::timestamptz, ARRAY[cardinality(ids)]), 'capacity_covers_commitments');
+END $$"""
+
+# Deferred to the commit, so that steps may be written one by one.
+CAPACITY_ENDS = f"""
+CREATE FUNCTION guard_capacity_ends() RETURNS trigger {HEADER} AS $$
+BEGIN
+    IF (SELECT cards FROM capacity_step WHERE offer_id = coalesce(NEW.offer_id, OLD.offer_id)
+        ORDER BY starts_at DESC LIMIT 1) <> 0 THEN
         RAISE EXCEPTION 'the last step of an offer''s capacity must be 0 cards'
             USING ERRCODE = 'check_violation', CONSTRAINT = 'capacity_ends_at_zero';
     END IF;
-    PERFORM guard_sweep(ids, array_fill('-infinity'::timestamptz, ARRAY[cardinality(ids)]),
-        array_fill('infinity'::timestamptz, ARRAY[cardinality(ids)]), 'capacity_covers_commitments');
+    RETURN NULL;
 END $$"""
 
 CAPACITY_TRIGGERS = {
@@ -188,6 +194,7 @@ FUNCTIONS = (
     "guard_capacity_inserted()",
     "guard_capacity_updated()",
     "guard_capacity_deleted()",
+    "guard_capacity_ends()",
     "guard_refuse()",
     "offer_usage(uuid[], timestamptz, timestamptz)",
 )
@@ -204,6 +211,8 @@ TRIGGERS = (
        FOR EACH STATEMENT EXECUTE FUNCTION guard_capacity_updated()""",
     """CREATE TRIGGER guard_delete AFTER DELETE ON capacity_step REFERENCING OLD TABLE AS removed
        FOR EACH STATEMENT EXECUTE FUNCTION guard_capacity_deleted()""",
+    """CREATE CONSTRAINT TRIGGER guard_ends AFTER INSERT OR UPDATE OR DELETE ON capacity_step
+       DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION guard_capacity_ends()""",
     """CREATE TRIGGER guard_delete BEFORE DELETE OR TRUNCATE ON reservation
        FOR EACH STATEMENT EXECUTE FUNCTION guard_refuse()""",
     """CREATE TRIGGER guard_truncate BEFORE TRUNCATE ON capacity_step
@@ -216,7 +225,7 @@ TRIGGERS = (
 DROPPED = {
     "offer": ("open_book",),
     "reservation": ("guard_insert", "guard_update", "guard_delete"),
-    "capacity_step": ("guard_insert", "guard_update", "guard_delete", "guard_truncate"),
+    "capacity_step": ("guard_insert", "guard_update", "guard_delete", "guard_truncate", "guard_ends"),
     "reservation_journal": ("append_only",),
     "offer_book": ("never_removed",),
 }
@@ -232,6 +241,7 @@ def upgrade() -> None:
         RESERVATION_INSERTED,
         RESERVATION_UPDATED,
         CAPACITY_CHANGED,
+        CAPACITY_ENDS,
         REFUSE,
         USAGE,
     ):

@@ -30,10 +30,9 @@ postgres.release()
 
 
 def start_user(folder: Path, sql: str = "SELECT 1") -> subprocess.Popen[str]:
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-c", USER, str(folder), sql], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    return process
 
 
 def is_ready(process: subprocess.Popen[str]) -> bool:

@@ -64,7 +64,9 @@ def test_hour_index_round_trip(hour: int) -> None:
     assert time.ceil_hour(moment + timedelta(microseconds=1)) == moment + time.HOUR
 
 
-@pytest.mark.parametrize("text", ["2026-12-01T09:00:00", "2026-12-01", "yesterday", "1999-12-31T23:00:00Z", "1764550800"])
+@pytest.mark.parametrize(
+    "text", ["2026-12-01T09:00:00", "2026-12-01", "yesterday", "1999-12-31T23:00:00Z", "1764550800"]
+)
 def test_what_is_not_a_moment(text: str) -> None:
     with pytest.raises(ValueError, match=r"offset|RFC 3339|between the years"):
         time.parse_rfc3339(text)

@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Final
 
 from app.kit.money import cost_fen
@@ -62,22 +62,17 @@ def profile(steps: Iterable[tuple[int, int]], usage: Iterable[tuple[int, int]] =
     """Return an offer's free capacity.
 
     Args:
-        steps: `(hour, cards)`: the capacity from that hour until the next step's; the last is 0 cards.
-        usage: `(hour, change)`: by how many cards what is reserved grows or shrinks at that hour.
+        steps: `(hour, cards)`: the capacity from that hour until the next entry's; the last is 0 cards.
+        usage: `(hour, cards)`: what is taken of it from that hour until the next entry's.
     """
     changes: Counter[int] = Counter()
-    before = 0
-    for hour, cards in sorted(steps):
-        changes[hour] += cards - before
-        before = cards
-    for hour, change in usage:
-        changes[hour] -= change
-    hours = sorted(changes)
-    level, free = 0, list[int]()
-    for hour in hours:
-        level += changes[hour]
-        free.append(level)
-    return Profile(tuple(hours), tuple(free))
+    for levels, sign in ((steps, 1), (usage, -1)):
+        before = 0
+        for hour, cards in sorted(levels):
+            changes[hour] += sign * (cards - before)
+            before = cards
+    hours = tuple(sorted(changes))
+    return Profile(hours, tuple(accumulate(changes[hour] for hour in hours)))
 
 
 def earliest_fit(free: Profile, cards: int, hours: int, low: int, high: int) -> int | None:

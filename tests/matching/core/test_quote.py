@@ -36,7 +36,9 @@ def scan(steps, bookings) -> list[int]:
 
 
 def usage(bookings) -> list[tuple[int, int]]:
-    return [change for start, hours, cards in bookings for change in ((start, cards), (start + hours, -cards))]
+    """What the bookings take together, as steps."""
+    marks = sorted({mark for start, hours, _ in bookings for mark in (start, start + hours)})
+    return [(mark, sum(c for start, hours, c in bookings if start <= mark < start + hours)) for mark in marks]
 
 
 def closed(steps) -> list[tuple[int, int]]:

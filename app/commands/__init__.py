@@ -1,0 +1,1 @@
+"""The commands of `cardhour` that are made of the client."""
