@@ -7,5 +7,5 @@ from app.catalog.endpoints import router as catalog
 from app.kit.web import refuse_unknown_query
 
 router = APIRouter(prefix="/v1", dependencies=[Depends(refuse_unknown_query)])
-for part in (accounts, catalog,):
+for part in (accounts, catalog):
     router.include_router(part)

@@ -58,12 +58,12 @@ from app.kit.errors import (
 from app.kit.ids import encode_id
 from app.kit.pages import BAD_CURSOR, ONE_CURSOR, Page, Paging, listing_name, page_of
 from app.kit.problems import problems
-from app.kit.schemas import Moment, json_number
+from app.kit.schemas import Moment, Text, json_number
 from app.kit.writes import Answer, Writer, check_if_match, etag
 
 router = APIRouter(tags=["catalogue"])
 
-ChipPath = Annotated[str, Path(max_length=100, description="the model's name", examples=["A100 80G"])]
+ChipPath = Annotated[Text, Path(max_length=100, description="the model's name", examples=["A100 80G"])]
 _KEYED: Final = (IDEMPOTENCY_REQUIRED, IDEMPOTENCY_IN_FLIGHT, IDEMPOTENCY_MISMATCH)
 _VERSIONED: Final = (PRECONDITION_REQUIRED, STALE)
 _PRICES: Final = (PRICE_ONE_WAY, PRICE_ABOVE_LIST, PRICE_TOO_HIGH)
@@ -80,8 +80,8 @@ async def list_chips(
     session: Reading,
     context: Context,
     page: Paging,
-    vendor: Annotated[str | None, Query(max_length=200, description="only of this vendor")] = None,
-    chip_class: Annotated[str | None, Query(max_length=100, description="only of this class")] = None,
+    vendor: Annotated[Text | None, Query(description="only of this vendor")] = None,
+    chip_class: Annotated[Text | None, Query(description="only of this class")] = None,
     domestic: Annotated[bool | None, Query(description="only domestic ones, or only others")] = None,
     memory_gb_gte: Annotated[
         Decimal | None, Query(alias="memory_gb[gte]", ge=0, le=1_000_000, description="GB at least")
@@ -150,7 +150,6 @@ async def convert(
 @router.get(
     "/chips/{name:path}",
     summary="Read a chip model",
-    response_model=ChipOut,
     responses=problems(UNAUTHENTICATED, NOT_APPROVED, NOT_FOUND),
 )
 async def read_chip(name: ChipPath, _: Anyone, session: Reading, response: Response) -> ChipOut:
@@ -213,7 +212,6 @@ async def create_offer(body: OfferIn, caller: SupplierOrDesk, write: KeyedWritin
     "/offers/{offer_id}",
     summary="Read an offer",
     description="Everyone reads open offers; a withdrawn one its supplier, the desk and auditors.",
-    response_model=OfferOut,
     responses=problems(UNAUTHENTICATED, NOT_APPROVED, NOT_FOUND),
 )
 async def read_offer(offer_id: OfferId, caller: Anyone, session: Reading, response: Response) -> OfferOut:
@@ -303,7 +301,6 @@ async def reopen_offer(
     "/offers/{offer_id}/capacity",
     summary="Read an offer's capacity",
     description="Its steps, and by intervals how many cards there are, are reserved and are free.",
-    response_model=CapacityOut,
     responses=problems(UNAUTHENTICATED, NOT_APPROVED, NOT_FOUND, WINDOW_ORDER),
 )
 async def read_capacity(

@@ -100,7 +100,7 @@ async def test_what_is_broken_is_named(
             "ALTER TABLE quote DROP CONSTRAINT new",
             "constraints",
         ),
-        ("UPDATE alembic_version SET version_num = '0000'", "", "schema"),
+        ("UPDATE alembic_version SET version_num = '0000'", "SELECT 1", "schema"),
     ],
 )
 async def test_a_weakened_schema_is_named(

@@ -1,0 +1,135 @@
+"""`cardhour organisations`: who takes part."""
+
+from itertools import islice
+from typing import Annotated, Literal
+
+import typer
+
+from app.client.types import OrganisationOut, OrganisationState, Role
+from app.commands.console import AsJson, api, local_time, print_fields, print_json, print_table
+
+organisations = typer.Typer(help="Organisations: register, list, approve.", no_args_is_help=True)
+
+OrganisationId = Annotated[str, typer.Argument(help="The organisation's id (org_…).")]
+Reason = Annotated[str | None, typer.Option(help="Why; the organisation sees it.")]
+
+
+def _show(organisation: OrganisationOut) -> None:
+    print_fields(
+        (
+            ("id", organisation["id"]),
+            ("name", organisation["name"]),
+            ("state", organisation["state"]),
+            ("reason", organisation["state_reason"]),
+            ("roles", [f"{role['role']} ({role['ref']})" for role in organisation["roles"]]),
+            ("contact", organisation["contact"]),
+            ("registered", local_time(organisation["created_at"])),
+        )
+    )
+
+
+@organisations.command("list")
+def list_organisations(
+    state: Annotated[OrganisationState | None, typer.Option(help="Only in this state.")] = None,
+    role: Annotated[Role | None, typer.Option(help="Only with this role.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List organisations, in the order of registration (the desk, auditors).
+
+    Example: `cardhour organisations list --state pending`
+    """
+    with api() as client:
+        found = list(islice(client.organisations.each(state=state, role=role), limit))
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("id", "name", "state", "roles", "registered"),
+        (
+            (
+                row["id"],
+                row["name"],
+                row["state"],
+                [role["role"] for role in row["roles"]],
+                local_time(row["created_at"]),
+            )
+            for row in found
+        ),
+        empty="No organisation matches.",
+    )
+
+
+@organisations.command("show")
+def show(organisation_id: OrganisationId, as_json: AsJson = False) -> None:
+    """Show one organisation and the facts on record about it.
+
+    Example: `cardhour organisations show org_…`
+    """
+    with api() as client:
+        organisation = client.organisations.read(organisation_id)
+        facts = client.organisations.facts(organisation_id)["data"]
+    if as_json:
+        print_json({**organisation, "facts": facts})
+        return
+    _show(organisation)
+    print_table(
+        ("fact", "value", "from", "verified"),
+        ((fact["key"], fact["value"], fact["valid_from"], local_time(fact["verified_at"])) for fact in facts),
+        empty="No facts are on record.",
+    )
+
+
+@organisations.command("register")
+def register(
+    name: Annotated[str, typer.Option(help="Its name.")],
+    role: Annotated[list[Literal["buyer", "supplier"]], typer.Option(help="What it takes part as; repeatable.")],
+    ref: Annotated[str | None, typer.Option(help="Its reference in market files.")] = None,
+    contact: Annotated[str | None, typer.Option(help="Whom the other side reaches after confirmation.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Register an organisation; needs no key. Its first key is shown this once.
+
+    Example: `cardhour organisations register --name 示例初创三十 --role buyer --contact ops@example.test`
+    """
+    with api() as client:
+        made = client.organisations.register({"name": name, "roles": role, "ref": ref, "contact": contact})
+    if as_json:
+        print_json(made)
+        return
+    _show(made["organisation"])
+    typer.echo(f"\nexport CARDHOUR_API_KEY={made['key']['secret']}")
+    typer.echo("The key is shown this once. It works once the desk has approved the organisation.")
+
+
+@organisations.command("approve")
+def approve(organisation_id: OrganisationId, reason: Reason = None, as_json: AsJson = False) -> None:
+    """Let an organisation work (the desk).
+
+    Example: `cardhour organisations approve org_…`
+    """
+    with api() as client:
+        organisation = client.organisations.approve(organisation_id, reason=reason)
+    print_json(organisation) if as_json else _show(organisation)
+
+
+@organisations.command("reject")
+def reject(organisation_id: OrganisationId, reason: Reason = None, as_json: AsJson = False) -> None:
+    """Turn a registration down (the desk).
+
+    Example: `cardhour organisations reject org_… --reason "no such credit code"`
+    """
+    with api() as client:
+        organisation = client.organisations.reject(organisation_id, reason=reason)
+    print_json(organisation) if as_json else _show(organisation)
+
+
+@organisations.command("suspend")
+def suspend(organisation_id: OrganisationId, reason: Reason = None, as_json: AsJson = False) -> None:
+    """Stop an organisation from acting (the desk); what is reserved stays.
+
+    Example: `cardhour organisations suspend org_… --reason "under review"`
+    """
+    with api() as client:
+        organisation = client.organisations.suspend(organisation_id, reason=reason)
+    print_json(organisation) if as_json else _show(organisation)
