@@ -45,7 +45,8 @@ POLICIES: dict[str, tuple[str, str | None, str | None, str | None]] = {
             f"id = {ORG} OR {READS} OR {IDENTIFIES}"
             f" OR ({KNOWN} AND EXISTS (SELECT FROM organisation_role r WHERE r.org_id = organisation.id"
             " AND r.role = 'supplier'))"
-            f" OR EXISTS (SELECT FROM reservation v WHERE v.buyer_org_id = organisation.id AND v.supplier_org_id = {ORG})"
+            " OR EXISTS (SELECT FROM reservation v WHERE v.buyer_org_id = organisation.id"
+            f" AND v.supplier_org_id = {ORG})"
         ),
         f"(id = {ORG} AND state = 'pending') OR {WRITES}",
         f"id = {ORG} OR {WRITES}",

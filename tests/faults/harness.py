@@ -1,0 +1,176 @@
+"""A real service in processes of its own, and clients that keep asking until they are answered."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from app.kit.time import ceil_hour, format_rfc3339
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def environment(data_dir: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CARDHOUR_", "DATABASE_URL"))}
+    return kept | {"CARDHOUR_DATA_DIR": str(data_dir), "CARDHOUR_LOG_LEVEL": "WARNING"}
+
+
+def cardhour(data_dir: Path, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "app.cli", *arguments],
+        env=environment(data_dir),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def desk_key(data_dir: Path) -> str:
+    done = cardhour(data_dir, "keys", "create", "--local", "--role", "desk", "--name", "desk", "--quiet")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@dataclass
+class Service:
+    """`cardhour serve` on a folder of its own; killed and started again at will."""
+
+    data_dir: Path
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self, *, wait: float = 60) -> None:
+        log = (self.data_dir.parent / "service.log").open("ab")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "app.cli", "serve", "--port", str(self.port)],
+            env=environment(self.data_dir),
+            stdout=log,
+            stderr=log,
+        )
+        log.close()
+        self.wait_ready(wait)
+
+    def wait_ready(self, seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while True:
+            assert self.process is not None
+            assert self.process.poll() is None, self.log()
+            try:
+                if httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                pass
+            assert time.monotonic() < deadline, f"not ready within {seconds} s\n{self.log()}"
+            time.sleep(0.1)
+
+    def log(self) -> str:
+        return (self.data_dir.parent / "service.log").read_text(errors="replace")[-4000:]
+
+    def stop(self) -> int:
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(30)
+
+    # What the killer can hit. Each returns whether there was something to hit.
+    def kill_service(self) -> bool:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+        self.start()
+        return True
+
+    def kill_worker(self) -> bool:
+        assert self.process is not None
+        workers = [
+            child for child in psutil.Process(self.process.pid).children() if "worker" in " ".join(child.cmdline())
+        ]
+        for worker in workers:
+            worker.kill()
+        return bool(workers)
+
+    def kill_postgres(self) -> bool:
+        pid = self.postmaster()
+        if pid is None:
+            return False
+        os.kill(pid, signal.SIGKILL)
+        return True
+
+    def kill_backend(self) -> bool:
+        pid = self.postmaster()
+        if pid is None:
+            return False
+        backends = [
+            child for child in psutil.Process(pid).children() if "cardhour_app" in " ".join(child.cmdline())
+        ]
+        if not backends:
+            return False
+        random.choice(backends).kill()
+        return True
+
+    def postmaster(self) -> int | None:
+        try:
+            pid = int((self.data_dir / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+        except (FileNotFoundError, IndexError, ValueError):
+            return None
+        return pid if psutil.pid_exists(pid) else None
+
+
+@dataclass
+class Market:
+    """One offer and a buyer, made over the API."""
+
+    api: httpx.Client
+    offer_id: str
+    cards: int
+    start: datetime
+    hours: int
+
+    @classmethod
+    def make(cls, url: str, key: str, *, cards: int = 64, hours: int = 200) -> "Market":
+        api = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30)
+        start = ceil_hour(datetime.now(UTC)) + timedelta(hours=1)
+        supplier = Market._organisation(api, "supplier")
+        body: dict[str, Any] = {
+            "supplier_org_id": supplier,
+            "chip_model": "A100 80G",
+            "region": "北京",
+            "cards_per_node": 8,
+            "price_fen": 900,
+            "list_price_fen": 1800,
+            "auto_accept": True,
+            "capacity": [
+                {"starts_at": format_rfc3339(start), "cards": cards},
+                {"starts_at": format_rfc3339(start + timedelta(hours=hours)), "cards": 0},
+            ],
+        }
+        answer = api.post("/v1/offers", json=body, headers={"Idempotency-Key": "offer"})
+        assert answer.status_code == 201, answer.text
+        return cls(api, answer.json()["id"], cards, start, hours)
+
+    @staticmethod
+    def _organisation(api: httpx.Client, role: str) -> str:
+        answer = api.post("/v1/organisations", json={"name": f"示例 {role}", "roles": [role]})
+        assert answer.status_code == 201, answer.text
+        org_id = answer.json()["organisation"]["id"]
+        assert api.post(f"/v1/organisations/{org_id}/approve", json={}).status_code == 200
+        return org_id
