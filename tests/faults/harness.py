@@ -119,9 +119,7 @@ class Service:
         pid = self.postmaster()
         if pid is None:
             return False
-        backends = [
-            child for child in psutil.Process(pid).children() if "cardhour_app" in " ".join(child.cmdline())
-        ]
+        backends = [child for child in psutil.Process(pid).children() if "cardhour_app" in " ".join(child.cmdline())]
         if not backends:
             return False
         random.choice(backends).kill()
@@ -149,7 +147,7 @@ class Market:
     def make(cls, url: str, key: str, *, cards: int = 64, hours: int = 200) -> "Market":
         api = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30)
         start = ceil_hour(datetime.now(UTC)) + timedelta(hours=1)
-        supplier = Market._organisation(api, "supplier")
+        supplier = Market.organisation(api, "supplier")
         body: dict[str, Any] = {
             "supplier_org_id": supplier,
             "chip_model": "A100 80G",
@@ -168,7 +166,7 @@ class Market:
         return cls(api, answer.json()["id"], cards, start, hours)
 
     @staticmethod
-    def _organisation(api: httpx.Client, role: str) -> str:
+    def organisation(api: httpx.Client, role: str) -> str:
         answer = api.post("/v1/organisations", json={"name": f"示例 {role}", "roles": [role]})
         assert answer.status_code == 201, answer.text
         org_id = answer.json()["organisation"]["id"]
