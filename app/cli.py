@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -51,10 +51,8 @@ def _settings() -> Settings:
 
 
 @contextmanager
-def _runtime(settings: Settings | None = None) -> Iterator[Runtime]:
-    """A started runtime, with logs of warnings and worse only."""
-    settings = settings or _settings()
-    configure_logging(level="WARNING", as_json=settings.log_json)
+def _runtime(settings: Settings) -> Generator[Runtime]:
+    """A started runtime, closed at the end."""
     runtime = Runtime(settings)
     try:
         runtime.start()
@@ -64,6 +62,15 @@ def _runtime(settings: Settings | None = None) -> Iterator[Runtime]:
         yield runtime
     finally:
         runtime.close()
+
+
+@contextmanager
+def _quiet_runtime() -> Generator[Runtime]:
+    """A started runtime for a short command: only warnings and worse are logged."""
+    settings = _settings()
+    configure_logging(level="WARNING", as_json=settings.log_json)
+    with _runtime(settings) as runtime:
+        yield runtime
 
 
 def _version(value: bool) -> None:
@@ -95,24 +102,11 @@ def serve(
     """
     settings = _settings()
     configure_logging(level=settings.log_level, as_json=settings.log_json)
-    with _quietly_started(settings) as runtime:
+    with _runtime(settings) as runtime:
         _prepare(runtime)
         url = f"http://{host or settings.host}:{port or settings.port}"
         _err.print(f"Cardhour serves at [bold]{url}[/] (API documentation at {url}/docs); Ctrl-C stops it.")
         run_service(runtime, host=host or settings.host, port=port or settings.port, with_worker=worker)
-
-
-@contextmanager
-def _quietly_started(settings: Settings) -> Iterator[Runtime]:
-    runtime = Runtime(settings)
-    try:
-        runtime.start()
-    except RuntimeError as error:
-        raise _fail(str(error)) from None
-    try:
-        yield runtime
-    finally:
-        runtime.close()
 
 
 def _prepare(runtime: Runtime) -> None:
@@ -151,7 +145,7 @@ def migrate() -> None:
 
     Over DATABASE_URL its user must be allowed to create roles. Example: `cardhour migrate`
     """
-    with _runtime() as runtime:
+    with _quiet_runtime() as runtime:
         revision = asyncio.run(local.migrate(runtime))
     typer.echo(f"The database is at migration {revision}.")
 
@@ -177,7 +171,7 @@ def verify(
         finally:
             await database.dispose()
 
-    with _runtime() as runtime:
+    with _quiet_runtime() as runtime:
         findings = asyncio.run(check(runtime))
     broken = [finding for finding in findings if not finding.holds]
     if as_json:
@@ -212,7 +206,7 @@ def create_key(
     if not local_:
         raise _fail("without --local, make a key through the API: cardhour keys new")
     expires = None if expires_at is None else expires_at.replace(tzinfo=UTC)
-    with _runtime() as runtime:
+    with _quiet_runtime() as runtime:
         text = asyncio.run(local.create_local_key(runtime, name=name, roles=role, label=label, expires_at=expires))
     if quiet:
         typer.echo(text)

@@ -5,7 +5,6 @@ import signal
 import sys
 import threading
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -49,7 +48,7 @@ async def sweep_once(database: Database) -> int:
         async with database.write(SYSTEM) as session:
             swept = await reservations.sweep(session, now)
             expired = await demand.expire_due(session, now)
-        return swept.total + expired
+        return swept.changed + expired
 
     changed = await database.retrying(run)
     if changed:
@@ -61,11 +60,8 @@ async def housekeep(database: Database) -> int:
     """Drop lapsed quotes, old idempotent answers and old files; return how many rows went."""
     now = utc_now()
     async with database.write(SYSTEM) as session:
-        return (
-            await matching.sweep_quotes(session, now)
-            + await forget_old_answers(session, now)
-            + await bulk.forget_files(session, now - timedelta(hours=24))
-        )
+        gone = await matching.sweep_quotes(session, now) + await forget_old_answers(session, now)
+    return gone + await bulk.delete_old_files(database, now)
 
 
 async def repeat(name: str, work: Callable[[], Awaitable[int]], *, pause: float, hurry: bool = False) -> None:
