@@ -1,10 +1,11 @@
 """`cardhour serve`: the API in this process, a worker beside it that is started again when it dies."""
 
 import asyncio
+import signal
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Final
 
 import structlog
@@ -51,10 +52,26 @@ async def _beside(*coroutines: asyncio.Task[None]) -> AsyncGenerator[None]:
         await asyncio.gather(*coroutines, return_exceptions=True)
 
 
+class _Server(uvicorn.Server):
+    """uvicorn's server, but told to stop it returns: uvicorn would raise the signal again and leave nothing to us."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Stop in an orderly way on SIGINT and SIGTERM; at once on a second SIGINT."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+
 def serve(runtime: Runtime, *, host: str, port: int, with_worker: bool) -> None:
     """Serve until told to stop; the runtime must have been started and its database migrated."""
     app = create_app(runtime.context(runtime.database(APP_ROLE)))
-    server = uvicorn.Server(
+    server = _Server(
         uvicorn.Config(
             app,
             host=host,

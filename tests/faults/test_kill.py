@@ -69,7 +69,7 @@ class Load:
         if quote.status_code != 201 or not quote.json()["options"]:
             self.refused += 1
             return
-        body = {"quote_id": quote.json()["id"], "option": 0}
+        body = {"quote_id": quote.json()["id"], "option": quote.json()["options"][0]["option"]}
         booked = self.send(http, "POST", "/v1/reservations", body, f"b{name}")
         if booked.status_code != 201:
             assert booked.json()["code"] in {"capacity_taken", "quote_expired"}, booked.text
@@ -187,4 +187,6 @@ def test_nothing_acknowledged_is_lost(service: Service) -> None:
 
     verified = cardhour(service.data_dir, "verify")
     assert verified.returncode == 0, verified.stdout + verified.stderr
+    market.api.close()
     assert service.stop() == 0
+    assert service.postmaster() is None  # the last user stopped the embedded server
