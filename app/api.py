@@ -3,9 +3,13 @@
 from fastapi import APIRouter, Depends
 
 from app.accounts.endpoints import router as accounts
+from app.bulk.endpoints import router as bulk
 from app.catalog.endpoints import router as catalog
+from app.demand.endpoints import router as demand
 from app.kit.web import refuse_unknown_query
+from app.matching.endpoints import router as matching
+from app.reservations.endpoints import router as reservations
 
 router = APIRouter(prefix="/v1", dependencies=[Depends(refuse_unknown_query)])
-for part in (accounts, catalog):
+for part in (accounts, catalog, demand, matching, reservations, bulk):
     router.include_router(part)

@@ -30,7 +30,7 @@ FACT_EXISTS: Final = map_constraint(
     ErrorCode(
         "fact_exists",
         409,
-        "A fact of this kind from this date on is on record; facts are never overwritten. Record one from another date.",
+        "A fact of this kind from this date on is on record and is never overwritten. Record one from another date.",
         "该日期起的同类事实已有记录；事实不会被覆盖，请使用其他生效日期。",
     ),
 )

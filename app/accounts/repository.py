@@ -1,6 +1,5 @@
 """SQL of accounts. Every query that may see others' rows takes the caller."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -73,16 +72,6 @@ async def find_by_name(session: ReadSession, name: str) -> list[Organisation]:
     """Return the organisations of a name, oldest first (for commands on the database itself)."""
     statement = select(Organisation).where(Organisation.name == name).options(selectinload(Organisation.roles))
     return list(await session.scalars(statement.order_by(Organisation.id)))
-
-
-async def refs_by_id(session: ReadSession, role: str, ids: Sequence[UUID]) -> dict[UUID, str]:
-    """Return the references of organisations under a role."""
-    rows = await session.execute(
-        select(OrganisationRole.org_id, OrganisationRole.ref).where(
-            OrganisationRole.role == role, OrganisationRole.org_id.in_(ids)
-        )
-    )
-    return dict(rows.tuples().all())
 
 
 async def list_facts(session: ReadSession, caller: Caller, org_id: UUID) -> list[OrganisationFact]:

@@ -8,12 +8,12 @@ from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, Select, Uuid, bindparam, or_, select, text
+from sqlalchemy import BigInteger, DateTime, Select, Uuid, bindparam, func, or_, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import contains_eager
 
 from app.accounts.callers import Caller
-from app.accounts.models import Organisation, OrganisationRole, Role
+from app.accounts.models import Organisation, OrganisationRole, OrganisationState, Role
 from app.catalog.models import CapacityStep, ChipModel, Offer, OfferState
 from app.catalog.schemas import Supplier
 from app.kit.db import ReadSession, WriteSession
@@ -105,6 +105,10 @@ def offer_statement(wanted: OfferFilter, caller: Caller | None = None) -> Select
     )
     if wanted.price_fen_lte is not None:
         statement = statement.where(Offer.price_fen <= wanted.price_fen_lte)
+    if wanted.state is OfferState.OPEN:
+        # What a supplier that the desk has suspended lists is not for sale.
+        approved = select(Organisation.id).where(Organisation.state == OrganisationState.APPROVED.value)
+        statement = statement.where(Offer.supplier_org_id.in_(approved))
     if wanted.suppliers:
         suppliers = select(OrganisationRole.org_id).where(
             OrganisationRole.role == Role.SUPPLIER.value, OrganisationRole.ref.in_(wanted.suppliers)
@@ -153,7 +157,7 @@ async def load_steps(session: ReadSession, offer_ids: Sequence[UUID]) -> dict[UU
         .where(CapacityStep.offer_id.in_(offer_ids))
         .order_by(CapacityStep.offer_id, CapacityStep.starts_at)
     )
-    for offer_id, starts_at, cards in rows.tuples():
+    for offer_id, starts_at, cards in rows:
         steps[offer_id].append((starts_at, cards))
     return steps
 
@@ -169,7 +173,7 @@ async def load_usage(
     """
     changes: dict[UUID, Steps] = defaultdict(list)
     rows = await session.execute(_USAGE, {"ids": list(offer_ids), "low": low, "high": high})
-    for offer_id, at, change in rows.tuples():
+    for offer_id, at, change in rows:
         changes[offer_id].append((at, change))
     usage: dict[UUID, Steps] = {}
     for offer_id in offer_ids:
@@ -247,4 +251,25 @@ async def load_suppliers(session: ReadSession, org_ids: Collection[UUID]) -> dic
         .join(OrganisationRole, OrganisationRole.org_id == Organisation.id)
         .where(OrganisationRole.role == Role.SUPPLIER.value, Organisation.id.in_(set(org_ids)))
     )
-    return {org_id: Supplier(ref, name) for org_id, ref, name in rows.tuples()}
+    return {org_id: Supplier(ref, name) for org_id, ref, name in rows}
+
+
+async def largest_by_chip(session: ReadSession) -> dict[str, int]:
+    """Return, per chip model with an open offer, the most cards that one offer of it ever has."""
+    rows = await session.execute(
+        select(Offer.chip_model, func.max(CapacityStep.cards))
+        .join(CapacityStep, CapacityStep.offer_id == Offer.id)
+        .where(Offer.state == OfferState.OPEN.value)
+        .group_by(Offer.chip_model)
+    )
+    return dict(rows.all())
+
+
+async def known_suppliers(session: ReadSession, refs: Collection[str]) -> set[str]:
+    """Return those of the references that are suppliers'."""
+    rows = await session.scalars(
+        select(OrganisationRole.ref).where(
+            OrganisationRole.role == Role.SUPPLIER.value, OrganisationRole.ref.in_(set(refs))
+        )
+    )
+    return set(rows)

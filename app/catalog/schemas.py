@@ -6,7 +6,6 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
-from pydantic.json_schema import SkipJsonSchema
 
 from app.accounts.schemas import OrgId, Ref
 from app.catalog.models import ChipModel, Offer, OfferState, PriceUnit
@@ -37,6 +36,22 @@ MAX_STEPS = 10_000
 
 class ChipIn(Input):
     """A chip model to add; what is left out is unknown."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "A100 80G",
+                    "vendor": "NVIDIA",
+                    "fp16_tflops": 312,
+                    "memory_gb": 80,
+                    "domestic": False,
+                    "chip_class": "A100-class",
+                    "source": "vendor datasheet",
+                }
+            ]
+        }
+    )
 
     name: ChipName
     vendor: Text | None = Field(default=None, examples=["NVIDIA"])
@@ -119,6 +134,26 @@ class CapacityIn(Input):
 class OfferIn(Input):
     """Capacity to list. The price is given per card-hour, or per instance-month of a node; not both."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "ref": "lot-1",
+                    "chip_model": "A100 80G",
+                    "region": "北京",
+                    "cards_per_node": 8,
+                    "interconnect_gbps": 400,
+                    "price_fen": 850,
+                    "list_price_fen": 1700,
+                    "capacity": [
+                        {"starts_at": "2026-12-01T00:00:00Z", "cards": 64},
+                        {"starts_at": "2027-03-01T00:00:00Z", "cards": 0},
+                    ],
+                }
+            ]
+        }
+    )
+
     supplier_org_id: OrgId | None = Field(default=None, description="another organisation's, by the desk only")
     ref: Ref | None = Field(default=None, description="unique among the supplier's offers; by default made from its id")
     chip_model: ChipName
@@ -138,13 +173,13 @@ class OfferPatch(Patch):
 
     nullable: ClassVar[frozenset[str]] = frozenset({"interconnect_gbps"})
 
-    region: Text | SkipJsonSchema[None] = None
+    region: Text | None = None
     interconnect_gbps: Gbps | None = Field(default=None, description="null for unknown")
-    price_fen: PriceFen | SkipJsonSchema[None] = None
-    list_price_fen: PriceFen | SkipJsonSchema[None] = None
-    posted_fen_per_instance_month: MonthFen | SkipJsonSchema[None] = None
-    listed_fen_per_instance_month: MonthFen | SkipJsonSchema[None] = None
-    auto_accept: bool | SkipJsonSchema[None] = None
+    price_fen: PriceFen | None = None
+    list_price_fen: PriceFen | None = None
+    posted_fen_per_instance_month: MonthFen | None = None
+    listed_fen_per_instance_month: MonthFen | None = None
+    auto_accept: bool | None = None
 
 
 class Supplier(NamedTuple):

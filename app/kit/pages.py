@@ -104,7 +104,8 @@ class CursorSigner:
         return hmac.digest(self._key, listing.encode() + b"\0" + body, "sha256")[:_MAC_BYTES]
 
 
-@dataclass(frozen=True, slots=True)
+# Without slots: a frozen generic with slots can't be made as Sort[Row](…) in Python 3.11.
+@dataclass(frozen=True)
 class Sort(Generic[Row]):
     """A total order of a list: its columns (the last one unique), and how a row's values go into a cursor."""
 

@@ -113,9 +113,22 @@ Quantity = Annotated[
 ]
 
 
+def _without_null(schema: dict[str, Any], model: type[BaseModel]) -> None:
+    """Describe fields that may be left out but not be null, which pydantic can't tell apart by type."""
+    nullable: frozenset[str] = getattr(model, "nullable", frozenset())
+    for name, field in schema["properties"].items():
+        if name in nullable:
+            continue
+        field.pop("default", None)
+        options = [option for option in field.pop("anyOf", ()) if option != {"type": "null"}]
+        for option in options:
+            field.update({key: value for key, value in option.items() if key not in field})
+
+
 class Patch(Input):
     """A partial edit: fields left out stay; null is refused but for those in `nullable`, where it means unknown."""
 
+    model_config = ConfigDict(json_schema_extra=_without_null)
     nullable: ClassVar[frozenset[str]] = frozenset()
 
     @field_validator("*", mode="before")

@@ -43,15 +43,20 @@ def _query_fields(dependant: Any) -> Iterator[tuple[str, bool]]:
 async def refuse_unknown_query(request: Request) -> None:
     """Refuse query parameters that the route does not declare, and repeats of those that take one value.
 
+    Refuses NUL characters in the path and in parameters too: PostgreSQL has no text that holds one.
+
     Raises:
         Problem: 422 naming each of them.
     """
-    if not request.query_params:
-        return
-    context: Any = request.scope["fastapi"]["effective_route_context"]
-    known = dict(_query_fields(context.dependant))
-    names = [name for name, _ in request.query_params.multi_items()]
     errors = [
+        FieldError(name, "nul_character", "Input should not contain NUL characters")
+        for name, value in [*request.path_params.items(), *request.query_params.multi_items()]
+        if "\0" in str(value)
+    ]
+    context: Any = request.scope["fastapi"]["effective_route_context"]
+    known = dict(_query_fields(context.dependant)) if request.query_params else {}
+    names = [name for name, _ in request.query_params.multi_items()]
+    errors += [
         FieldError(name, "unknown_parameter", _DETAIL.format(names=", ".join(sorted(known)) or "none"))
         for name in dict.fromkeys(names)
         if name not in known

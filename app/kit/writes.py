@@ -101,8 +101,12 @@ class Writer:
             raise IDEMPOTENCY_REQUIRED.problem()
         self._key = None if keep_secret else key
 
-    async def run(self, work: Work) -> Response:
+    async def run(self, work: Work, *, body: bytes | None = None) -> Response:
         """Run `work` in one transaction and answer after its commit.
+
+        Args:
+            work: what to do.
+            body: what makes one request the same as another, where its body was streamed; by default the body.
 
         Raises:
             Problem: what `work` refuses, `idempotency_in_flight`, `idempotency_key_reused`, `concurrent_change`.
@@ -111,7 +115,8 @@ class Writer:
             return await self._database.retrying(lambda: self._plain(work))
         route = f"{self._request.method} {route_template(self._request)}"
         url = self._request.url
-        wanted = body_hash(self._request.method, url.path, url.query, await self._request.body())
+        content = await self._request.body() if body is None else body
+        wanted = body_hash(self._request.method, url.path, url.query, content)
         try:
             return await self._database.retrying(lambda: self._once(work, route, self._key or "", wanted))
         except Problem as problem:

@@ -1,9 +1,11 @@
 import csv
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from app.catalog import service
+from app.catalog.selectors import ChipSelector, check_chip_name
 from app.catalog.shipped import shipped_chips
 from app.kit.db import SYSTEM
 from tests.conftest import SHARED
@@ -40,6 +42,9 @@ def test_the_shipped_catalogue_is_whole() -> None:
     assert len(shipped) >= 60
     assert len({chip.name for chip in shipped}) == len(shipped)
     assert all(chip.source and chip.vendor and chip.domestic is not None for chip in shipped)
+    for chip in shipped:
+        check_chip_name(chip.name)
+        assert ChipSelector.parse(chip.name).names == {chip.name}
     a100 = next(chip for chip in shipped if chip.name == "A100 80G")
     assert (a100.fp16_tflops, a100.memory_gb, a100.chip_class) == (312, 80, "A100-class")
 
@@ -114,7 +119,7 @@ async def test_names_that_selectors_need_are_refused(desk, name: str) -> None:
         ({"name": "X", "version": 3}, "/version"),
     ],
 )
-async def test_bad_chips_are_refused_at_the_field(desk, body: dict, pointer: str) -> None:
+async def test_bad_chips_are_refused_at_the_field(desk, body: dict[str, Any], pointer: str) -> None:
     refused = await desk.client.post("/v1/chips", json=body)
     assert refused.status_code == 422
     assert [error["pointer"] for error in refused.json()["errors"]] == [pointer]
