@@ -22,14 +22,11 @@ BLOCK_TAKEN: Final = map_constraint(
         "该需求的某个分块已有预留，请重新读取需求并询价。",
     ),
 )
-WRONG_STATE: Final = map_constraint(
-    "reservation_transition",
-    ErrorCode(
-        "reservation_state",
-        409,
-        "The reservation is in another state than this needs ({wanted}). Read it again.",
-        "预留当前状态不允许此操作（需为 {wanted}），请重新读取。",
-    ),
+WRONG_STATE: Final = ErrorCode(
+    "reservation_state",
+    409,
+    "The reservation is {state}; this needs one that is {wanted}.",
+    "该预留当前状态为 {state}，此操作需要其状态为 {wanted}。",
 )
 REQUEST_NOT_OPEN: Final = ErrorCode(
     "request_not_open",

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Uuid,
     and_,
     bindparam,
+    exists,
     func,
     insert,
     or_,
@@ -26,7 +27,7 @@ from sqlalchemy.orm import contains_eager
 
 from app.accounts.callers import Caller
 from app.accounts.models import Organisation
-from app.demand.models import ComputeRequest
+from app.demand.models import ComputeRequest, RequestState
 from app.kit.db import ReadSession, WriteSession
 from app.kit.pages import CursorSigner, PageRequest, Sort, fetch_page
 from app.reservations.models import LIVE, Reservation, ReservationState
@@ -79,9 +80,7 @@ def _seen_by(caller: Caller) -> Select[Reservation]:
     statement = select(Reservation).join(Reservation.offer).options(contains_eager(Reservation.offer))
     if caller.reads_all:
         return statement
-    return statement.where(
-        or_(Reservation.buyer_org_id == caller.org_id, Reservation.supplier_org_id == caller.org_id)
-    )
+    return statement.where(or_(Reservation.buyer_org_id == caller.org_id, Reservation.supplier_org_id == caller.org_id))
 
 
 async def get_reservation(
@@ -150,12 +149,6 @@ async def turn(session: WriteSession, turns: Sequence[Turn], now: datetime) -> N
     )
 
 
-async def lock_request(session: WriteSession, request_id: UUID) -> ComputeRequest:
-    """Return a request, locked (as the system: a supplier may not see it)."""
-    statement = select(ComputeRequest).where(ComputeRequest.id == request_id).with_for_update(key_share=True)
-    return (await session.scalars(statement.execution_options(populate_existing=True))).one()
-
-
 async def lock_free_requests(session: WriteSession, ids: Collection[UUID]) -> dict[UUID, ComputeRequest]:
     """Return those requests that nobody holds, locked in id order (as the system); the next sweep sees the others."""
     statement = (
@@ -195,12 +188,16 @@ async def count_blocks(session: ReadSession, request_ids: Collection[UUID]) -> d
         .group_by(Reservation.request_id)
     )
     counts = {request_id: BlockCounts() for request_id in request_ids}
-    counts.update({request_id: BlockCounts(live, done) for request_id, live, done in rows.tuples()})
+    counts.update({request_id: BlockCounts(live, done) for request_id, live, done in rows})
     return counts
 
 
-def is_due(now: datetime) -> ColumnElement[bool]:
-    """Return the condition that time alone gives a reservation its next state."""
+async def lock_for_sweep(session: WriteSession, ids: Sequence[UUID], now: datetime) -> list[Reservation]:
+    """Return those of these reservations that are still due, locked in id order (as the system)."""
+    return await lock_live(session, and_(Reservation.id.in_(ids), _is_due(now)))
+
+
+def _is_due(now: datetime) -> ColumnElement[bool]:
     return or_(
         and_(Reservation.state == ReservationState.HELD.value, Reservation.hold_ends_at <= now),
         and_(Reservation.state == ReservationState.CONFIRMED.value, Reservation.starts_at <= now),
@@ -225,6 +222,22 @@ async def find_due(session: ReadSession, now: datetime, limit: int) -> list[tupl
     ]
     rows = await session.execute(union_all(*(select(part) for part in parts)).limit(limit))
     return [(row[0], row[1]) for row in rows]
+
+
+async def find_finished(session: ReadSession, now: datetime, limit: int) -> list[UUID]:
+    """Return partly matched requests past their deadline of which nothing waits or runs any more."""
+    unfinished = exists().where(
+        Reservation.request_id == ComputeRequest.id,
+        Reservation.state.in_(LIVE),
+        Reservation.state != ReservationState.COMPLETED.value,
+    )
+    statement = (
+        select(ComputeRequest.id)
+        .where(ComputeRequest.state == RequestState.PARTLY_MATCHED.value, ComputeRequest.deadline <= now, ~unfinished)
+        .order_by(ComputeRequest.deadline)
+        .limit(limit)
+    )
+    return list(await session.scalars(statement))
 
 
 async def supplier_contact(session: ReadSession, org_id: UUID) -> str | None:

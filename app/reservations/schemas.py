@@ -71,7 +71,7 @@ class ReservationOut(Output):
     subsidy_fen: int = Field(examples=[0])
     net_fen: int = Field(description="what the buyer pays", examples=[163200])
     currency: Literal["CNY"] = "CNY"
-    hold_ends_at: Moment | None = Field(description="until when both sides must have accepted; null once that is past")
+    hold_ends_at: Moment | None = Field(description="until when both sides must have accepted; null once confirmed")
     buyer_accepted_at: Moment | None
     supplier_accepted_at: Moment | None
     reason_code: str | None = Field(description="why it was cancelled or expired, else null", examples=[None])

@@ -4,134 +4,41 @@ Every change locks the request first, then its reservations in id order; the gua
 (docs: locking). Capacity is never counted here: the database refuses what does not fit.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
+from itertools import groupby
 from typing import Final
 from uuid import UUID
 
 from app.accounts.callers import Caller
-from app.accounts.models import Role
-from app.catalog.models import Offer
-from app.demand import service as demand
-from app.demand.models import ComputeRequest, RequestState
+from app.demand.models import ComputeRequest
+from app.demand.repository import lock_requests
 from app.kit.db import ReadSession, WriteSession, acting_as_system
-from app.kit.errors import FORBIDDEN, NOT_FOUND
-from app.kit.ids import new_id
+from app.kit.errors import NOT_FOUND
 from app.kit.money import cost_fen
 from app.kit.time import HOUR, ceil_hour, format_rfc3339
 from app.reservations import repository
-from app.reservations.errors import (
-    ALREADY_ENDED,
-    EXTENSION_TOO_FAR,
-    NOT_CONFIRMED,
-    REASON_NOT_YOURS,
-    REQUEST_NOT_OPEN,
-    SIDE_NEEDED,
-    START_PASSED,
-    TOO_FEW_BLOCKS,
-    WRONG_STATE,
-)
+from app.reservations.errors import ALREADY_ENDED, EXTENSION_TOO_FAR, NOT_CONFIRMED, REASON_NOT_YOURS, WRONG_STATE
+from app.reservations.holding import BEFORE_RUNNING, recount, recount_for, released
 from app.reservations.models import LIVE, Reservation, ReservationState
+from app.reservations.parties import reasons_of, side_of, sides_of
 from app.reservations.repository import Turn
 from app.reservations.schemas import (
     MAX_HOURS,
-    REASONS_OF,
     AcceptIn,
     AccessIn,
     AccessOut,
     CancelIn,
-    CancelReason,
     EndReason,
     Side,
     hours_between,
 )
 
-QUOTE_HOLD: Final = timedelta(hours=24)
 # Given the version of a row that is about to change; raises where the caller read another one.
-VersionCheck = Callable[[int], None]
-_OPEN: Final = (RequestState.OPEN, RequestState.PARTLY_MATCHED)
-_BEFORE_RUNNING: Final = (ReservationState.HELD, ReservationState.CONFIRMED)
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Capacity to hold for one block of a request; `price_fen` per card-hour is the offer's."""
-
-    block: int
-    offer: Offer
-    cards: int
-    starts_at: datetime
-    hours: int
-    subsidy_fen: int = 0
-
-
-async def hold_capacity(
-    session: WriteSession,
-    caller: Caller,
-    request: ComputeRequest,
-    holds: Sequence[Hold],
-    *,
-    now: datetime,
-    hold_for: timedelta = QUOTE_HOLD,
-) -> list[Reservation]:
-    """Hold capacity for blocks of a request, all or nothing; offers that accept automatically have accepted.
-
-    Args:
-        session: a transaction with the caller's eyes, in which `request` is locked.
-        caller: the buyer, or the desk.
-        request: what the blocks are of.
-        holds: one for each block.
-        now: the present.
-        hold_for: the hold ends after this, or at the start if that is earlier.
-
-    Returns:
-        The reservations by block, each with its offer.
-
-    Raises:
-        Problem: `request_not_open`, `start_passed`, `min_blocks`; `capacity_taken` and `block_taken` at the edge.
-    """
-    await _check_bookable(session, request, holds, now)
-    rows = [
-        {
-            "id": new_id(),
-            "offer_id": hold.offer.id,
-            "request_id": request.id,
-            "block": hold.block,
-            "buyer_org_id": request.buyer_org_id,
-            "supplier_org_id": hold.offer.supplier_org_id,
-            "cards": hold.cards,
-            "starts_at": hold.starts_at,
-            "ends_at": hold.starts_at + hold.hours * HOUR,
-            "state": ReservationState.HELD.value,
-            "hold_ends_at": min(now + hold_for, hold.starts_at),
-            "supplier_accepted_at": now if hold.offer.auto_accept else None,
-            "price_fen": hold.offer.price_fen,
-            "cost_fen": (cost := cost_fen(hold.offer.price_fen, hold.cards, hold.hours)),
-            "subsidy_fen": hold.subsidy_fen,
-            "net_fen": cost - hold.subsidy_fen,
-            "version": 1,
-            "created_at": now,
-            "updated_at": now,
-        }
-        for hold in holds
-    ]
-    await repository.insert_reservations(session, rows)
-    await _recount(session, caller, [request], now)
-    return await repository.get_reservations(session, caller, [row["id"] for row in rows])
-
-
-async def _check_bookable(
-    session: ReadSession, request: ComputeRequest, holds: Sequence[Hold], now: datetime
-) -> None:
-    if request.state not in _OPEN:
-        raise REQUEST_NOT_OPEN.problem(state=request.state)
-    for hold in holds:
-        if hold.starts_at <= now:
-            raise START_PASSED.problem(starts_at=format_rfc3339(hold.starts_at))
-    live = len(await repository.live_blocks(session, request.id)) + len(holds)
-    if live < request.min_blocks:
-        raise TOO_FEW_BLOCKS.problem(live=live, min_blocks=request.min_blocks)
+CheckVersion = Callable[[int], None]
+SWEEP_BATCH: Final = 500
 
 
 async def get_reservation(session: ReadSession, caller: Caller, reservation_id: UUID) -> Reservation:
@@ -147,14 +54,19 @@ async def get_reservation(session: ReadSession, caller: Caller, reservation_id: 
 
 
 async def accept(
-    session: WriteSession, caller: Caller, reservation_id: UUID, body: AcceptIn, check: VersionCheck, now: datetime
+    session: WriteSession,
+    caller: Caller,
+    reservation_id: UUID,
+    body: AcceptIn,
+    check_version: CheckVersion,
+    now: datetime,
 ) -> Reservation:
     """Accept a hold for a side; the second side's acceptance confirms it. Accepting again changes nothing.
 
     Raises:
-        Problem: `not_found`, `forbidden`, `side_needed`, `reservation_state`, what `check` refuses.
+        Problem: `not_found`, `forbidden`, `side_needed`, `reservation_state`, what `check_version` refuses.
     """
-    row, _ = await _lock(session, caller, reservation_id, check)
+    row, _ = await _lock(session, caller, reservation_id, check_version)
     side = _side(caller, row, body.side)
     accepted = row.buyer_accepted_at if side is Side.BUYER else row.supplier_accepted_at
     if accepted is not None and row.state in LIVE:
@@ -171,40 +83,44 @@ async def accept(
 
 
 async def cancel(
-    session: WriteSession, caller: Caller, reservation_id: UUID, body: CancelIn, check: VersionCheck, now: datetime
+    session: WriteSession,
+    caller: Caller,
+    reservation_id: UUID,
+    body: CancelIn,
+    check_version: CheckVersion,
+    now: datetime,
 ) -> Reservation:
     """Cancel a held or confirmed reservation; its request opens again where it was in the order of submissions.
 
     If the request keeps fewer live blocks than its `min_blocks`, its other held and confirmed ones are released.
 
     Raises:
-        Problem: `not_found`, `forbidden`, `reason_not_yours`, `reservation_state`, what `check` refuses.
+        Problem: `not_found`, `forbidden`, `reason_not_yours`, `reservation_state`, what `check_version` refuses.
     """
-    row, request = await _lock(session, caller, reservation_id, check)
-    allowed = _reasons(caller, row)
+    row, request = await _lock(session, caller, reservation_id, check_version)
+    allowed = reasons_of(caller, sides_of(caller, row.buyer_org_id, row.supplier_org_id))
     if body.reason not in allowed:
         raise REASON_NOT_YOURS.field("/reason", allowed=", ".join(allowed))
-    _require_state(row, *_BEFORE_RUNNING)
+    _require_state(row, *BEFORE_RUNNING)
     async with acting_as_system(session, caller.scope):
         live = await repository.lock_live(session, Reservation.request_id == request.id)
         turns = [Turn(row.id, ReservationState.CANCELLED, body.reason.value, body.detail)]
         turns += released(request, [other for other in live if other.id != row.id])
         await repository.turn(session, turns, now)
-    await _recount(session, caller, [request], now)
-    await session.refresh(row)
-    return row
+    await recount_for(session, caller, [request], now)
+    return (await repository.get_reservations(session, caller, [row.id]))[0]
 
 
 async def extend(
-    session: WriteSession, caller: Caller, reservation_id: UUID, hours: int, check: VersionCheck, now: datetime
+    session: WriteSession, caller: Caller, reservation_id: UUID, hours: int, check_version: CheckVersion, now: datetime
 ) -> Reservation:
     """Keep a confirmed or active reservation's cards for more whole hours, at its price.
 
     Raises:
-        Problem: `not_found`, `forbidden`, `reservation_state`, `already_ended`, `extension_too_far`, what `check`
-            refuses; `capacity_taken`.
+        Problem: `not_found`, `forbidden`, `reservation_state`, `already_ended`, `extension_too_far`, what
+            `check_version` refuses; `capacity_taken` at the edge.
     """
-    row, _ = await _lock(session, caller, reservation_id, check)
+    row, _ = await _lock(session, caller, reservation_id, check_version)
     _side(caller, row, Side.BUYER)
     _require_state(row, ReservationState.CONFIRMED, ReservationState.ACTIVE)
     if row.ends_at <= now:
@@ -216,36 +132,40 @@ async def extend(
 
 
 async def end(
-    session: WriteSession, caller: Caller, reservation_id: UUID, check: VersionCheck, now: datetime
+    session: WriteSession, caller: Caller, reservation_id: UUID, check_version: CheckVersion, now: datetime
 ) -> Reservation:
     """End an active reservation at the next whole hour and free the rest; it has at least its first hour.
 
     It is completed at once when nothing of it remains, else by the sweep at its new end.
 
     Raises:
-        Problem: `not_found`, `forbidden`, `reservation_state`, what `check` refuses.
+        Problem: `not_found`, `forbidden`, `reservation_state`, what `check_version` refuses.
     """
-    row, request = await _lock(session, caller, reservation_id, check)
-    if not _sides(caller, row):
-        raise FORBIDDEN.problem(roles="buyer, supplier, desk")
+    row, request = await _lock(session, caller, reservation_id, check_version)
+    sides_of(caller, row.buyer_org_id, row.supplier_org_id)
     _require_state(row, ReservationState.ACTIVE)
     _set_end(row, min(max(ceil_hour(now), row.starts_at + HOUR), row.ends_at))
     if row.ends_at <= now:
         row.state = ReservationState.COMPLETED.value
     await _changed(session, row, now)
-    await _recount(session, caller, [request], now)
+    await recount_for(session, caller, [request], now)
     return row
 
 
 async def set_access(
-    session: WriteSession, caller: Caller, reservation_id: UUID, body: AccessIn, check: VersionCheck, now: datetime
+    session: WriteSession,
+    caller: Caller,
+    reservation_id: UUID,
+    body: AccessIn,
+    check_version: CheckVersion,
+    now: datetime,
 ) -> Reservation:
     """Say how the buyer gets to the cards of a confirmed or active reservation.
 
     Raises:
-        Problem: `not_found`, `forbidden`, `reservation_state`, what `check` refuses.
+        Problem: `not_found`, `forbidden`, `reservation_state`, what `check_version` refuses.
     """
-    row, _ = await _lock(session, caller, reservation_id, check)
+    row, _ = await _lock(session, caller, reservation_id, check_version)
     _side(caller, row, Side.SUPPLIER)
     _require_state(row, ReservationState.CONFIRMED, ReservationState.ACTIVE)
     row.access_contact = body.contact
@@ -266,48 +186,18 @@ async def read_access(session: ReadSession, caller: Caller, reservation_id: UUID
     return AccessOut(reservation_id=row.id, contact=contact, instructions=row.access_instructions), row.version
 
 
-def released(request: ComputeRequest, left: Sequence[Reservation]) -> list[Turn]:
-    """Return what becomes of the live blocks that a request has left: released if they are below its `min_blocks`.
-
-    What runs or is completed stays: it is being paid for.
-    """
-    if len(left) >= request.min_blocks:
-        return []
-    return [
-        Turn(row.id, ReservationState.CANCELLED, EndReason.BELOW_MIN_BLOCKS.value)
-        for row in left
-        if row.state in _BEFORE_RUNNING
-    ]
-
-
 async def _lock(
-    session: WriteSession, caller: Caller, reservation_id: UUID, check: VersionCheck
+    session: WriteSession, caller: Caller, reservation_id: UUID, check_version: CheckVersion
 ) -> tuple[Reservation, ComputeRequest]:
     """Return a reservation and its request, both locked, the request first; compare the version."""
     seen = await get_reservation(session, caller, reservation_id)
     async with acting_as_system(session, caller.scope):
-        request = await repository.lock_request(session, seen.request_id)
+        request = (await lock_requests(session, [seen.request_id]))[seen.request_id]
     row = await repository.get_reservation(session, caller, reservation_id, lock=True)
     if row is None:
         raise NOT_FOUND.problem(what="reservation")
-    check(row.version)
+    check_version(row.version)
     return row, request
-
-
-async def _recount(
-    session: WriteSession, caller: Caller, requests: Sequence[ComputeRequest], now: datetime
-) -> None:
-    async with acting_as_system(session, caller.scope):
-        await recount(session, requests, now)
-
-
-async def recount(session: WriteSession, requests: Sequence[ComputeRequest], now: datetime) -> None:
-    """Set the states of requests, locked before, from their live blocks (as the system)."""
-    counts = await repository.count_blocks(session, [request.id for request in requests])
-    for request in requests:
-        await demand.set_state_from_live(
-            session, request, live=counts[request.id].live, completed=counts[request.id].completed, now=now
-        )
 
 
 async def _changed(session: WriteSession, row: Reservation, now: datetime) -> Reservation:
@@ -326,41 +216,77 @@ def _set_end(row: Reservation, ends_at: datetime) -> None:
 
 def _require_state(row: Reservation, *states: ReservationState) -> None:
     if row.state not in states:
-        raise WRONG_STATE.problem(wanted=", ".join(states))
-
-
-def _sides(caller: Caller, row: Reservation) -> tuple[Side, ...]:
-    """Return the sides that a caller may act for; the desk may for both."""
-    sides = ((Side.BUYER, row.buyer_org_id, Role.BUYER), (Side.SUPPLIER, row.supplier_org_id, Role.SUPPLIER))
-    return tuple(
-        side for side, org_id, role in sides if caller.is_desk or (caller.org_id == org_id and role in caller.roles)
-    )
+        raise WRONG_STATE.problem(state=row.state, wanted=", ".join(states))
 
 
 def _side(caller: Caller, row: Reservation, asked: Side | None) -> Side:
-    """Return the side that a caller acts for: the one asked for, or its only one.
+    return side_of(caller, row.buyer_org_id, row.supplier_org_id, asked)
 
-    Raises:
-        Problem: `forbidden` if it is not that side, `side_needed` if it is both and does not say.
+
+@dataclass(frozen=True, slots=True)
+class SweepResult:
+    """How many reservations took which turn in one transaction."""
+
+    expired: int = 0
+    activated: int = 0
+    completed: int = 0
+    released: int = 0
+
+    @property
+    def changed(self) -> int:
+        """How many took any; sweep again, in a new transaction, until it is 0."""
+        return self.expired + self.activated + self.completed + self.released
+
+
+async def sweep(session: WriteSession, now: datetime, *, limit: int = SWEEP_BATCH) -> SweepResult:
+    """Give at most `limit` due reservations their next state, then their requests theirs.
+
+    Lapsed holds expire, confirmed reservations whose start has come are active, active ones whose end has come are
+    completed. A request that loses a hold and falls below its `min_blocks` loses its other held and confirmed
+    blocks. A request whose time is over and whose blocks are all completed is closed. Requests that somebody holds
+    just now are left to the next sweep, so that nobody waits for another.
+
+    Args:
+        session: a transaction of its own, with the system's eyes.
+        now: the present.
+        limit: most due reservations to take.
     """
-    sides = _sides(caller, row)
-    if not sides or (asked is not None and asked not in sides):
-        raise FORBIDDEN.problem(roles=asked.value if asked else "buyer, supplier, desk")
-    if asked is not None:
-        return asked
-    if len(sides) > 1:
-        raise SIDE_NEEDED.field("/side")
-    return sides[0]
+    due = await repository.find_due(session, now, limit)
+    finished = await repository.find_finished(session, now, limit)
+    requests = await repository.lock_free_requests(session, {*finished, *(request_id for _, request_id in due)})
+    if not requests:
+        return SweepResult()
+    rows = await repository.lock_for_sweep(session, [row for row, request in due if request in requests], now)
+    turns = {row.id: _turn_of(row) for row in rows}
+    blocks = await repository.lock_live(session, Reservation.request_id.in_(_losers(rows)))
+    for request_id, live in groupby(sorted(blocks, key=_request_id), key=_request_id):
+        left = [row for row in live if row.id not in turns or turns[row.id].reason is None]
+        # What is due to run, runs: it is not released, as it would not be a moment later.
+        turns = {turn.reservation_id: turn for turn in released(requests[request_id], left)} | turns
+    await repository.turn(session, list(turns.values()), now)
+    await recount(session, list(requests.values()), now)
+    taken = Counter(turn.reason or turn.state.value for turn in turns.values())
+    return SweepResult(
+        expired=taken[EndReason.HOLD_LAPSED.value],
+        activated=taken[ReservationState.ACTIVE.value],
+        completed=taken[ReservationState.COMPLETED.value],
+        released=taken[EndReason.BELOW_MIN_BLOCKS.value],
+    )
 
 
-def _reasons(caller: Caller, row: Reservation) -> tuple[CancelReason, ...]:
-    """Return the reasons that a caller may give; the desk may give every one.
+def _turn_of(row: Reservation) -> Turn:
+    """Return what a due reservation becomes."""
+    if row.state == ReservationState.HELD:
+        return Turn(row.id, ReservationState.EXPIRED, EndReason.HOLD_LAPSED.value)
+    if row.state == ReservationState.CONFIRMED:
+        return Turn(row.id, ReservationState.ACTIVE)
+    return Turn(row.id, ReservationState.COMPLETED)
 
-    Raises:
-        Problem: `forbidden` if it is no side.
-    """
-    sides = _sides(caller, row)
-    if not sides:
-        raise FORBIDDEN.problem(roles="buyer, supplier, desk")
-    own = tuple(reason for side in sides for reason in REASONS_OF[side])
-    return (*own, CancelReason.DESK_DECISION) if caller.is_desk else own
+
+def _request_id(row: Reservation) -> UUID:
+    return row.request_id
+
+
+def _losers(rows: Sequence[Reservation]) -> set[UUID]:
+    """Return the requests that lose a hold."""
+    return {row.request_id for row in rows if row.state == ReservationState.HELD}

@@ -93,12 +93,14 @@ class Market:
 
     async def sold(self, offer: UUID, hour: int = 0) -> int:
         """Cards of live reservations at an hour."""
-        return await self.admin.fetchval(
+        sold: int | None = await self.admin.fetchval(
             "SELECT coalesce(sum(cards), 0)::bigint FROM reservation WHERE offer_id = $1 AND starts_at <= $2"
             " AND ends_at > $2 AND state IN ('held', 'confirmed', 'active', 'completed')",
             offer,
             START + hour * HOUR,
         )
+        assert sold is not None
+        return sold
 
     async def assert_sound(self) -> None:
         """Nothing is oversold at any hour, and the journal, folded in the order of the books, is the table."""
@@ -149,3 +151,9 @@ async def market(app_database: Database, database_url: URL) -> AsyncIterator[Mar
     yield made
     for connection in (*made.opened, admin):
         await connection.close()
+
+
+def constraint_of(error: asyncpg.PostgresError) -> str | None:
+    """The name of the constraint that refused."""
+    name: str | None = error.as_dict().get("constraint_name")
+    return name

@@ -2,12 +2,13 @@
 
 import asyncio
 import random
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 import pytest
 
-from .conftest import HOUR, INSERT, ROUNDS, START, Market, act_as
+from .conftest import HOUR, INSERT, ROUNDS, START, Market, act_as, constraint_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(1800)]
 CONTENDERS = 64
@@ -16,7 +17,7 @@ LEVELS = ["read_committed", "repeatable_read", "serializable"]
 
 
 async def book(
-    connection: asyncpg.Connection, buyer: UUID, row: tuple, level: str, *, look_first: bool = False
+    connection: asyncpg.Connection, buyer: UUID, row: tuple[Any, ...], level: str, *, look_first: bool = False
 ) -> bool:
     """Book as the service would: the whole transaction again after a serialization failure."""
     while True:
@@ -38,7 +39,8 @@ async def book(
         except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
             await asyncio.sleep(random.uniform(0, 0.01))
         except asyncpg.CheckViolationError as refused:
-            assert refused.constraint_name == "reservation_within_capacity"
+            if constraint_of(refused) != "reservation_within_capacity":
+                raise
             return False
         else:
             return True
@@ -125,9 +127,46 @@ async def test_one_live_reservation_per_block(arena: Arena) -> None:
                     await act_as(connection, buyer)
                     await connection.execute(INSERT, *arena.market.row(offer, request, buyer))
             except asyncpg.UniqueViolationError as refused:
-                assert refused.constraint_name == "reservation_one_live_per_block"
+                if constraint_of(refused) != "reservation_one_live_per_block":
+                    raise
                 return False
             return True
 
         assert sum(await asyncio.gather(*(take(connection) for connection in arena.connections))) == 1
     await arena.market.assert_sound()
+
+
+async def test_capacity_lowered_during_a_fight_stays_above_what_is_sold(arena: Arena) -> None:
+    """The supplier lowers its capacity while everyone books: whoever comes second is refused."""
+    market = arena.market
+    supplier = await market.connect()
+    for turn in range(ROUNDS):
+        offer = await market.offer((0, 30), (10, 0))
+        requests = [await market.request(buyer, CONTENDERS) for buyer in arena.buyers]
+
+        async def lower(offer: UUID = offer) -> bool:
+            await asyncio.sleep(0.002 * (turn % 5))  # noqa: B023  awaited inside the turn
+            try:
+                async with supplier.transaction():
+                    await act_as(supplier, market.supplier)
+                    await supplier.execute(
+                        "UPDATE capacity_step SET cards = 10 WHERE offer_id = $1 AND cards > 0", offer
+                    )
+            except asyncpg.CheckViolationError:
+                return False
+            return True
+
+        lowered, *won = await asyncio.gather(
+            lower(),
+            *(
+                book(
+                    connection,
+                    arena.buyers[i % BUYERS],
+                    market.row(offer, requests[i % BUYERS], arena.buyers[i % BUYERS], i),
+                    "read_committed",
+                )
+                for i, connection in enumerate(arena.connections)
+            ),
+        )
+        assert sum(won) == await market.sold(offer) == (10 if lowered else 30)
+    await market.assert_sound()
