@@ -106,9 +106,7 @@ OUT_OF_RANGE: Final = _row(
     "out_of_range", "{value} is not between {low} and {high}.", "{value} 不在 {low} 与 {high} 之间。"
 )
 NOT_POSITIVE: Final = _row("not_positive", "{value} is not above 0.", "{value} 应大于 0。")
-TOO_PRECISE: Final = _row(
-    "too_precise", "{value} has more than {most} decimals.", "{value} 的小数位超过 {most} 位。"
-)
+TOO_PRECISE: Final = _row("too_precise", "{value} has more than {most} decimals.", "{value} 的小数位超过 {most} 位。")
 NOT_A_TIME: Final = _row(
     "not_a_time",
     "{value!r} is not an RFC 3339 time such as 2026-12-01T09:00:00+08:00.",
@@ -175,8 +173,8 @@ EXISTS_DIFFERENTLY: Final = _row(
 )
 BELOW_COMMITMENTS: Final = _row(
     "capacity_below_commitments",
-    "From {at} on {reserved} cards are reserved, more than the {cards} that the offer would have.",
-    "自 {at} 起已预留 {reserved} 卡，超过更新后的 {cards} 卡。",
+    "From {since} on {reserved} cards are reserved, more than the {cards} that the offer would have.",
+    "自 {since} 起已预留 {reserved} 卡，超过更新后的 {cards} 卡。",
 )
 OFFER_COMMITTED: Final = _row(
     "offer_committed",

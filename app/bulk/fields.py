@@ -30,7 +30,7 @@ _QUANTITY_DECIMALS: Final = 3
 _MAX_QUANTITY: Final = 1_000_000
 _SHOWN: Final = 60
 _WHOLE: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
-_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]{1,20}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
+_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
 _FINER_THAN_MICROSECONDS: Final = re.compile(r"[.,][0-9]{6}0*[1-9]", re.ASCII)
 
 
@@ -189,8 +189,9 @@ def whole_of_text(value: str, low: int, high: int) -> int:
         return in_range(int(text), low, high)
     number = decimal_of_text(text)
     if number == number.to_integral_value():
-        # `8.0` and `1e3` are whole in value but were not written as a count; a negative one is out of range.
-        raise BadValue(errors.OUT_OF_RANGE if number < low else errors.NOT_WHOLE, value=text, low=low, high=high)
+        # `8.0` and `1e3` are whole in value but not written as a count.
+        code = errors.NOT_WHOLE if low <= number <= high else errors.OUT_OF_RANGE
+        raise BadValue(code, value=shown(text), low=low, high=high)
     raise BadValue(errors.NOT_WHOLE, value=shown(text))
 
 
@@ -220,9 +221,10 @@ def fen_of_text(value: str, most: int = MAX_PRICE_FEN) -> int:
         number = decimal_of_text(value)
         if not 0 <= number <= Decimal(most) / 100:
             raise BadValue(errors.OUT_OF_RANGE, value=shown(number), low=0, high=most // 100) from None
-        if number * 100 == (number * 100).to_integral_value():
-            return int(number * 100)
-        raise BadValue(errors.TOO_PRECISE, value=shown(number), most=2) from None
+        exponent = number.as_tuple().exponent
+        if isinstance(exponent, int) and exponent < -2:  # noqa: PLR2004  cents
+            raise BadValue(errors.TOO_PRECISE, value=shown(number), most=2) from None
+        return int(number * 100)
     if fen > most:
         raise BadValue(errors.OUT_OF_RANGE, value=shown(value), low=0, high=most // 100)
     return fen
@@ -251,8 +253,7 @@ def _bounded(number: Decimal, most: Decimal, decimals: int) -> Decimal:
         raise BadValue(errors.NOT_POSITIVE, value=shown(number))
     if number > most:
         raise BadValue(errors.OUT_OF_RANGE, value=shown(number), low=0, high=most)
-    _, _, exponent = number.normalize().as_tuple()
-    if isinstance(exponent, int) and -exponent > decimals:
+    if number != number.quantize(Decimal(1).scaleb(-decimals)):
         raise BadValue(errors.TOO_PRECISE, value=shown(number), most=decimals)
     return number
 

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import delete, select
 
 from app.accounts.callers import Caller
+from app.accounts.models import Organisation, OrganisationState
 from app.catalog.models import Offer
 from app.catalog.repository import OfferFilter, offer_statement
 from app.demand.models import ComputeRequest
@@ -48,6 +49,12 @@ async def lock_offers(session: WriteSession, ids: Collection[UUID]) -> dict[UUID
     statement = select(Offer).where(Offer.id.in_(ids)).order_by(Offer.id).with_for_update(read=True)
     rows = await session.scalars(statement.execution_options(populate_existing=True))
     return {offer.id: offer for offer in rows}
+
+
+async def approved_suppliers(session: ReadSession, ids: Collection[UUID]) -> set[UUID]:
+    """Return which of these suppliers the desk lets work."""
+    approved = Organisation.state == OrganisationState.APPROVED.value
+    return set(await session.scalars(select(Organisation.id).where(Organisation.id.in_(ids), approved)))
 
 
 async def has_request(session: ReadSession, buyer_org_id: UUID, ref: str) -> bool:

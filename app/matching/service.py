@@ -149,8 +149,10 @@ async def book(session: WriteSession, caller: Caller, body: BookingIn, now: date
         request = await _request_of_quote(session, caller, quote, placements, now)
     async with acting_as_system(session, caller.scope):
         offers = await repository.lock_offers(session, {placement.offer_id for placement in placements})
+        approved = await repository.approved_suppliers(session, {offer.supplier_org_id for offer in offers.values()})
     for placement in placements:
-        _check_fresh(offers[placement.offer_id], placement)
+        offer = offers[placement.offer_id]
+        _check_fresh(offer, placement, is_sold=offer.supplier_org_id in approved)
     holds = [
         Hold(
             block=placement.block,
@@ -326,10 +328,10 @@ async def _request_of_quote(
     return await demand.create_request(session, caller, body, now)
 
 
-def _check_fresh(offer: Offer, placement: PlacementOut) -> None:
+def _check_fresh(offer: Offer, placement: PlacementOut, *, is_sold: bool) -> None:
     """Refuse a placement on an offer that is not the one quoted any more."""
     quoted = (OfferState.OPEN.value, placement.price_fen, placement.region, placement.interconnect_gbps)
-    if (offer.state, offer.price_fen, offer.region, offer.interconnect_gbps) != quoted:
+    if not is_sold or (offer.state, offer.price_fen, offer.region, offer.interconnect_gbps) != quoted:
         raise QUOTE_STALE.problem(offer_ref=placement.offer_ref)
 
 

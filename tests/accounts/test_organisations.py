@@ -192,3 +192,10 @@ async def test_partner_lists(desk: Actor, buyer: Actor, supplier: Actor) -> None
     listed = await buyer.client.get("/v1/partner-lists", params={"list_name": "beijing-2023"})
     assert [entry["org_id"] for entry in listed.json()["data"]] == [body["org_id"]]
     assert (await buyer.client.get("/v1/partner-lists", params={"list_name": "other"})).json()["data"] == []
+
+
+async def test_a_nul_character_is_refused_wherever_it_comes(desk: Actor) -> None:
+    for path_ in ("/v1/partner-lists?list_name=%00", "/v1/organisations?after=a%00b", "/v1/chips/a%00b"):
+        answer = await desk.client.get(path_)
+        assert answer.status_code == 422, path_
+        assert answer.json()["errors"][0]["code"] == "nul_character"

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from app.kit.ids import encode_id
 from tests.bazaar import Bazaar, keyed, refusal
 from tests.conftest import MakeActor
 
@@ -218,3 +219,17 @@ async def test_bad_bookings_are_named(bazaar: Bazaar) -> None:
     assert refusal(forbidden) == (403, "forbidden")
     empty = await bazaar.quote(need=bazaar.need(cards=9))
     assert refusal(await bazaar.try_book(empty)) == (422, "no_such_option")
+
+
+async def test_what_a_suspended_supplier_lists_is_not_for_sale(bazaar: Bazaar) -> None:
+    offer = await bazaar.offer()
+    quote = await bazaar.quote(need=bazaar.need())
+    org = encode_id("org", bazaar.supplier.org_id)
+    assert (await bazaar.desk.client.post(f"/v1/organisations/{org}/suspend", json={})).status_code == 200
+    assert refusal(await bazaar.try_book(quote)) == (409, "quote_stale")
+    assert (await bazaar.buyer.client.get("/v1/offers")).json()["data"] == []
+    again = await bazaar.quote(need=bazaar.need())
+    assert (again["options"], again["reason"]["code"]) == ([], "no_chip")
+    assert (await bazaar.desk.client.post(f"/v1/organisations/{org}/approve", json={})).status_code == 200
+    assert [row["id"] for row in (await bazaar.buyer.client.get("/v1/offers")).json()["data"]] == [offer["id"]]
+    assert (await bazaar.try_book(quote)).status_code == 201
