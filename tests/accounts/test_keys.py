@@ -25,7 +25,7 @@ def test_the_form_of_keys() -> None:
 
 @pytest.mark.parametrize("header", [None, "Bearer", "Bearer x", "Basic abc", f"Bearer {new_key()}", "Bearer \u00e9"])
 async def test_without_a_known_key_nothing_opens(http: httpx.AsyncClient, header: str | None) -> None:
-    headers = {} if header is None else {"Authorization": header.encode("utf-8")}
+    headers = [] if header is None else [(b"Authorization", header.encode("utf-8"))]
     answer = await http.get("/v1/me", headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
     assert answer.headers["www-authenticate"] == "Bearer"
@@ -77,6 +77,7 @@ async def test_roles_are_never_widened(desk: Actor, buyer: Actor, make_actor: Ma
 
 
 async def test_another_s_key_is_not_there(desk: Actor, buyer: Actor, supplier: Actor) -> None:
+    assert buyer.caller.key_id is not None
     key_id = encode_id("key", buyer.caller.key_id)
     assert (await supplier.client.post(f"/v1/keys/{key_id}/revoke")).status_code == 404
     assert (await buyer.client.get("/v1/me")).status_code == 200

@@ -27,7 +27,7 @@ def path(actor: Actor, rest: str = "") -> str:
         ({"name": "x", "roles": ["buyer"], "ref": " "}, "/ref", "string_too_short"),
     ],
 )
-async def test_bad_registrations(http, desk: Actor, body: dict, pointer: str, code: str) -> None:
+async def test_bad_registrations(http, desk: Actor, body: dict[str, object], pointer: str, code: str) -> None:
     answer = await http.post("/v1/organisations", json=body)
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
