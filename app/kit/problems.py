@@ -185,7 +185,7 @@ def install_handlers(app: FastAPI) -> None:
 def problems(*codes: ErrorCode) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI `responses` of a route: each status with an example per code."""
     described: dict[int | str, dict[str, Any]] = {}
-    for code in (INVALID, *codes):
+    for code in (MALFORMED, INVALID, *codes):
         response = described.setdefault(
             code.status,
             {
