@@ -15,6 +15,8 @@ from rich.table import Table
 
 from app import __version__, local, schema
 from app.accounts.models import Role
+from app.commands import add_commands
+from app.demo.run import run_demo
 from app.kit.db import APP_ROLE, AUDITOR_ROLE
 from app.kit.logging import configure_logging
 from app.runtime import Runtime
@@ -213,6 +215,23 @@ def create_key(
         return
     typer.echo(f"export CARDHOUR_API_KEY={text}")
     _err.print(f"A key of {name} as {', '.join(role)}. It is shown this once; the line above sets it.")
+
+
+@app.command()
+def demo() -> None:
+    """Import the made-up sample market, let its buyers book, and report; on the embedded PostgreSQL.
+
+    Example: `CARDHOUR_DATA_DIR=.demo cardhour demo`
+    """
+    settings = _settings()
+    configure_logging(level="WARNING", as_json=settings.log_json)
+    try:
+        run_demo(settings, _out)
+    except RuntimeError as error:
+        raise _fail(str(error)) from None
+
+
+add_commands(app, keys)
 
 
 def main() -> None:

@@ -3,8 +3,6 @@
 `--check` writes nothing and exits 1 where the file is not what would be written.
 """
 
-# ruff: noqa: INP001
-
 import json
 import re
 import subprocess

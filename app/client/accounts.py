@@ -59,17 +59,17 @@ class OrganisationMethods(Resource):
     @method
     def approve(self, organisation_id: str, *, reason: str | None = None) -> Call[OrganisationOut]:
         """Let an organisation work (the desk)."""
-        return Call("POST", f"{_ORGANISATIONS}/{organisation_id}/approve", json={"reason": reason})
+        return Call("POST", f"{_ORGANISATIONS}/{organisation_id}/approve", json={"reason": reason}, keyed=True)
 
     @method
     def reject(self, organisation_id: str, *, reason: str | None = None) -> Call[OrganisationOut]:
         """Turn a registration down (the desk)."""
-        return Call("POST", f"{_ORGANISATIONS}/{organisation_id}/reject", json={"reason": reason})
+        return Call("POST", f"{_ORGANISATIONS}/{organisation_id}/reject", json={"reason": reason}, keyed=True)
 
     @method
     def suspend(self, organisation_id: str, *, reason: str | None = None) -> Call[OrganisationOut]:
         """Stop an organisation from acting (the desk)."""
-        return Call("POST", f"{_ORGANISATIONS}/{organisation_id}/suspend", json={"reason": reason})
+        return Call("POST", f"{_ORGANISATIONS}/{organisation_id}/suspend", json={"reason": reason}, keyed=True)
 
     @method
     def facts(self, organisation_id: str) -> Call[FactList]:
@@ -79,12 +79,12 @@ class OrganisationMethods(Resource):
     @method
     def record_fact(self, organisation_id: str, body: FactIn) -> Call[FactOut]:
         """Record a dated fact with its evidence."""
-        return Call("POST", f"{_ORGANISATIONS}/{organisation_id}/facts", json=body)
+        return Call("POST", f"{_ORGANISATIONS}/{organisation_id}/facts", json=body, keyed=True)
 
     @method
     def verify_fact(self, organisation_id: str, fact_id: str) -> Call[FactOut]:
         """Mark a fact as checked against its evidence (the desk)."""
-        return Call("POST", f"{_ORGANISATIONS}/{organisation_id}/facts/{fact_id}/verify")
+        return Call("POST", f"{_ORGANISATIONS}/{organisation_id}/facts/{fact_id}/verify", keyed=True)
 
     @method
     def affiliations(self, organisation_id: str) -> Call[AffiliationList]:
@@ -94,7 +94,7 @@ class OrganisationMethods(Resource):
     @method
     def record_affiliation(self, body: AffiliationIn) -> Call[AffiliationOut]:
         """Record that two organisations are under one control (the desk)."""
-        return Call("POST", "/v1/affiliations", json=body)
+        return Call("POST", "/v1/affiliations", json=body, keyed=True)
 
     @method
     def partners(self, *, list_name: str | None = None) -> Call[PartnerList]:
@@ -104,7 +104,7 @@ class OrganisationMethods(Resource):
     @method
     def add_partner(self, body: PartnerIn) -> Call[PartnerOut]:
         """Put a supplier on a partner list (the desk)."""
-        return Call("POST", "/v1/partner-lists", json=body)
+        return Call("POST", "/v1/partner-lists", json=body, keyed=True)
 
 
 class KeyMethods(Resource):
@@ -128,7 +128,7 @@ class KeyMethods(Resource):
     @method
     def revoke(self, key_id: str) -> Call[KeyOut]:
         """End a key at once."""
-        return Call("POST", f"/v1/keys/{key_id}/revoke")
+        return Call("POST", f"/v1/keys/{key_id}/revoke", keyed=True)
 
 
 class Organisations(OrganisationMethods, SyncResource):

@@ -7,6 +7,9 @@ from types import TracebackType
 from typing import Final, Self
 
 from app.client.accounts import AsyncKeys, AsyncOrganisations, Keys, Organisations
+from app.client.booking import AsyncQuotes, AsyncRequests, AsyncReservations, Quotes, Requests, Reservations
+from app.client.bulk import AsyncExports, AsyncImports, Exports, Imports
+from app.client.catalogue import AsyncChips, AsyncOffers, Chips, Offers
 from app.client.core import AsyncRunner, Configuration, SyncRunner
 from app.client.transport import AsyncHttp, AsyncTransport, SyncHttp, SyncTransport
 
@@ -69,6 +72,13 @@ class Client:
         runner = SyncRunner(self._transport, tries, time.sleep)
         self.organisations = Organisations(runner)
         self.keys = Keys(runner)
+        self.chips = Chips(runner)
+        self.offers = Offers(runner)
+        self.requests = Requests(runner)
+        self.quotes = Quotes(runner)
+        self.reservations = Reservations(runner)
+        self.imports = Imports(runner)
+        self.exports = Exports(runner)
 
     def close(self) -> None:
         """Close every connection."""
@@ -106,6 +116,13 @@ class AsyncClient:
         runner = AsyncRunner(self._transport, tries, asyncio.sleep)
         self.organisations = AsyncOrganisations(runner)
         self.keys = AsyncKeys(runner)
+        self.chips = AsyncChips(runner)
+        self.offers = AsyncOffers(runner)
+        self.requests = AsyncRequests(runner)
+        self.quotes = AsyncQuotes(runner)
+        self.reservations = AsyncReservations(runner)
+        self.imports = AsyncImports(runner)
+        self.exports = AsyncExports(runner)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -1,7 +1,7 @@
 """What can go wrong when the service is called."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 
 class FieldProblem(NamedTuple):
@@ -26,14 +26,13 @@ class ServiceUnreachable(ClientError):  # noqa: N818  what it is called reads be
 
 
 class JobFailed(ClientError):  # noqa: N818
-    """An import or export ended without a result; `job` is as it was last read."""
+    """An import or export ended without a result; `job` is as it was last read, its `error` says why."""
 
-    def __init__(self, job_id: str, state: str, code: str, detail: str) -> None:
-        super().__init__(f"{job_id} {state}: {detail}")
-        self.job_id = job_id
-        self.state = state
-        self.code = code
-        self.detail = detail
+    def __init__(self, job: Mapping[str, Any]) -> None:
+        """Keep the job."""
+        error = job["error"]
+        super().__init__(f"{job['id']} {job['state']}" + (f": {error['detail']}" if error else ""))
+        self.job = job
 
 
 class ApiError(ClientError):

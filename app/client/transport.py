@@ -126,7 +126,7 @@ def _arguments(message: Message) -> dict[str, Any]:
         arguments["json"] = message.json
     if message.form is not None:
         arguments["data"] = dict(message.form)
-        arguments["files"] = [("files", (name, content, "text/csv")) for name, content in message.files]
+        arguments["files"] = [("files", (name, content)) for name, content in message.files]
     return arguments
 
 

@@ -1,1 +1,27 @@
 """The commands of `cardhour` that are made of the client."""
+
+import typer
+
+from app.commands.booking import add_booking_commands
+from app.commands.bulk import add_bulk_commands
+from app.commands.keys import add_key_commands
+from app.commands.offers import offers
+from app.commands.organisations import organisations
+from app.commands.requests import requests
+from app.commands.reservations import reservations
+
+
+def add_commands(app: typer.Typer, keys: typer.Typer) -> None:
+    """Add every command that goes through the API.
+
+    Args:
+        app: the command line.
+        keys: its `keys` group, which has commands of its own.
+    """
+    app.add_typer(offers, name="offers")
+    app.add_typer(requests, name="requests")
+    add_booking_commands(app)
+    app.add_typer(reservations, name="reservations")
+    app.add_typer(organisations, name="organisations")
+    add_key_commands(keys)
+    add_bulk_commands(app)

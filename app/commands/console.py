@@ -1,9 +1,11 @@
 """What every command shares: the client, tables or JSON, and refusals told in one line."""
 
 import json
-from collections.abc import Generator, Iterable, Sequence
+import re
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Annotated, Any, Final, cast
 
 import typer
@@ -16,10 +18,41 @@ from app.kit.money import format_cny, parse_cny
 from app.kit.time import floor_hour, format_rfc3339, parse_rfc3339, utc_now
 
 EXIT_REFUSED: Final = 1
+_LATER: Final = re.compile(r"\+([0-9]{1,5})([hd])")
+_MOST_LATER: Final = {"h": 87_600, "d": 3_650}
 out: Final = Console()
 err: Final = Console(stderr=True)
 
+TIME_HELP: Final = "RFC 3339 with offset, or now, +36h, +7d"
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print ids alone, one a line.")]
+
+
+class AnyRole(StrEnum):
+    """What a key may act as; Typer takes no list of literals."""
+
+    BUYER = "buyer"
+    SUPPLIER = "supplier"
+    DESK = "desk"
+    AUDITOR = "auditor"
+
+
+class MarketRole(StrEnum):
+    """What an organisation registers as."""
+
+    BUYER = "buyer"
+    SUPPLIER = "supplier"
+
+
+class MarketPart(StrEnum):
+    """A part of a market, as it is exported."""
+
+    CHIPS = "chips"
+    SUPPLIERS = "suppliers"
+    BUYERS = "buyers"
+    OFFERS = "offers"
+    REQUESTS = "requests"
+
 
 _WHAT_TO_DO: Final = {
     "unauthenticated": "Set CARDHOUR_API_KEY; a first key: cardhour keys create --local --role desk --name NAME",
@@ -63,6 +96,12 @@ def _fail(message: str) -> typer.Exit:
 def print_json(data: Any) -> None:
     """Print data as JSON, whole and uncoloured, so that it can be piped."""
     typer.echo(json.dumps(data, ensure_ascii=False, indent=2))
+
+
+def print_ids(rows: Iterable[Mapping[str, object]]) -> None:
+    """Print the rows' ids, one a line, to go on with in a script."""
+    for row in rows:
+        typer.echo(row["id"])
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
@@ -110,17 +149,21 @@ def local_time(moment: str | None) -> str:
 
 
 def moment(text: str) -> str:
-    """Return a time option as RFC 3339: `now` is the beginning of this hour.
+    """Return a time option as RFC 3339. `now` is the beginning of this hour, `+36h` and `+7d` are later than that.
 
     Raises:
-        typer.BadParameter: if it is neither `now` nor RFC 3339 with an offset.
+        typer.BadParameter: if it is none of these, nor RFC 3339 with an offset.
     """
-    if text == "now":
-        return format_rfc3339(floor_hour(utc_now()))
+    later = _LATER.fullmatch(text)
+    if text == "now" or later is not None:
+        count, unit = (int(later[1]), later[2]) if later else (0, "h")
+        if count > _MOST_LATER[unit]:
+            raise typer.BadParameter(f"{text} is more than {_MOST_LATER[unit]}{unit} ahead")
+        return format_rfc3339(floor_hour(utc_now()) + timedelta(hours=count * (24 if unit == "d" else 1)))
     try:
         return format_rfc3339(parse_rfc3339(text))
     except ValueError as error:
-        raise typer.BadParameter(f"{error}, or: now") from None
+        raise typer.BadParameter(f"{error}; or write now, +36h, +7d") from None
 
 
 def fen(text: str) -> int:

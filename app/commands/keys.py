@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from app.client.types import KeyIn, Role
-from app.commands.console import AsJson, api, local_time, moment, print_json, print_table
+from app.client.types import KeyIn
+from app.commands.console import AnyRole, AsJson, api, local_time, moment, print_json, print_table
 
 
 def add_key_commands(keys: typer.Typer) -> None:
@@ -45,7 +45,7 @@ def list_keys(as_json: AsJson = False) -> None:
 
 def new_key(
     label: Annotated[str, typer.Option(help="To recognise the key by.")],
-    role: Annotated[list[Role], typer.Option(help="What the key may act as; repeatable.")],
+    role: Annotated[list[AnyRole], typer.Option(help="What the key may act as; repeatable.")],
     expires_at: Annotated[str | None, typer.Option(help="When it ends by itself, RFC 3339.", parser=moment)] = None,
     organisation: Annotated[str | None, typer.Option(help="Another organisation's (org_…), by the desk.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the key alone.")] = False,
@@ -55,7 +55,12 @@ def new_key(
 
     Example: `cardhour keys new --label ci --role buyer --expires-at 2027-01-01T00:00:00+08:00`
     """
-    body: KeyIn = {"label": label, "roles": role, "expires_at": expires_at, "org_id": organisation}
+    body: KeyIn = {
+        "label": label,
+        "roles": [each.value for each in role],
+        "expires_at": expires_at,
+        "org_id": organisation,
+    }
     with api() as client:
         made = client.keys.create(body)
     if as_json:

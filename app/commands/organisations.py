@@ -1,12 +1,22 @@
 """`cardhour organisations`: who takes part."""
 
 from itertools import islice
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from app.client.types import OrganisationOut, OrganisationState, Role
-from app.commands.console import AsJson, api, local_time, print_fields, print_json, print_table
+from app.commands.console import (
+    AsJson,
+    MarketRole,
+    Quiet,
+    api,
+    local_time,
+    print_fields,
+    print_ids,
+    print_json,
+    print_table,
+)
 
 organisations = typer.Typer(help="Organisations: register, list, approve.", no_args_is_help=True)
 
@@ -33,6 +43,7 @@ def list_organisations(
     state: Annotated[OrganisationState | None, typer.Option(help="Only in this state.")] = None,
     role: Annotated[Role | None, typer.Option(help="Only with this role.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """List organisations, in the order of registration (the desk, auditors).
@@ -41,8 +52,8 @@ def list_organisations(
     """
     with api() as client:
         found = list(islice(client.organisations.each(state=state, role=role), limit))
-    if as_json:
-        print_json(found)
+    if as_json or quiet:
+        print_json(found) if as_json else print_ids(found)
         return
     print_table(
         ("id", "name", "state", "roles", "registered"),
@@ -83,9 +94,10 @@ def show(organisation_id: OrganisationId, as_json: AsJson = False) -> None:
 @organisations.command("register")
 def register(
     name: Annotated[str, typer.Option(help="Its name.")],
-    role: Annotated[list[Literal["buyer", "supplier"]], typer.Option(help="What it takes part as; repeatable.")],
+    role: Annotated[list[MarketRole], typer.Option(help="What it takes part as; repeatable.")],
     ref: Annotated[str | None, typer.Option(help="Its reference in market files.")] = None,
     contact: Annotated[str | None, typer.Option(help="Whom the other side reaches after confirmation.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the key alone.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Register an organisation; needs no key. Its first key is shown this once.
@@ -93,9 +105,14 @@ def register(
     Example: `cardhour organisations register --name 示例初创三十 --role buyer --contact ops@example.test`
     """
     with api() as client:
-        made = client.organisations.register({"name": name, "roles": role, "ref": ref, "contact": contact})
+        made = client.organisations.register(
+            {"name": name, "roles": [each.value for each in role], "ref": ref, "contact": contact}
+        )
     if as_json:
         print_json(made)
+        return
+    if quiet:
+        typer.echo(made["key"]["secret"])
         return
     _show(made["organisation"])
     typer.echo(f"\nexport CARDHOUR_API_KEY={made['key']['secret']}")

@@ -5,6 +5,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -205,6 +206,7 @@ def test_where_it_goes_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     with Client() as client:
         assert client.configuration.base_url == "https://cardhour.example.test"
         assert client.configuration.headers["Authorization"] == "Bearer chk_env"
+    wrong: dict[str, Any]
     for wrong in ({"base_url": "ftp://x"}, {"tries": 0}):
         with pytest.raises(ValueError, match=r"not an http|at least 1"):
             Client(**wrong)

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections import Counter
+from collections import defaultdict
 from datetime import datetime
 
 from app.demo.generate import HOURS, MARKET, ORIGIN, generate, numeral
@@ -61,7 +61,7 @@ def test_the_earliest_moment_is_the_origin_so_that_the_import_starts_at_the_pres
 
 def test_one_chip_class_is_scarce_and_not_all_are() -> None:
     known = chips()
-    supply, demand = Counter[str](), Counter[str]()
+    supply, demand = defaultdict[str, float](float), defaultdict[str, float](float)
     for row in rows("offers.csv"):
         span = hours(row["available_to"]) - hours(row["available_from"])
         supply[known[row["chip_model"]]["class"]] += int(row["cards"]) * span

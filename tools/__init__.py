@@ -1,0 +1,1 @@
+"""What developers of Cardhour run; no part of the package."""
