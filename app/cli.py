@@ -1,34 +1,17 @@
-"""The `cardhour` command. What touches the database itself is here; the rest goes through the API's client."""
+"""The `cardhour` command. What touches the database itself is in `operating`; the rest goes through the client.
 
-import asyncio
-import json
-from collections.abc import Generator
-from contextlib import contextmanager
-from dataclasses import asdict
-from datetime import UTC, datetime
-from typing import Annotated, Final
+`operating` is imported inside the commands that need it: the others start in a third of the time without it.
+"""
+# ruff: noqa: PLC0415
+
+from datetime import datetime
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
-from rich.console import Console
-from rich.table import Table
 
-from app import __version__, local, schema
-from app.accounts.models import Role
+from app import __version__
 from app.commands import add_commands
-from app.demo.run import run_demo
-from app.kit.db import APP_ROLE, AUDITOR_ROLE
-from app.kit.logging import configure_logging
-from app.runtime import Runtime
-from app.serving import serve as run_service
-from app.settings import Settings
-from app.verification.service import Finding
-from app.verification.service import verify as run_checks
-from app.worker import work
-
-EXIT_REFUSED: Final = 1
-_out: Final = Console()
-_err: Final = Console(stderr=True)
+from app.commands.console import EXIT_REFUSED, AnyRole, AsJson
 
 app = typer.Typer(
     name="cardhour",
@@ -37,42 +20,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_show_locals=False,
 )
-
-
-def _fail(message: str) -> typer.Exit:
-    _err.print(f"[bold red]Error:[/] {message}", highlight=False)
-    return typer.Exit(EXIT_REFUSED)
-
-
-def _settings() -> Settings:
-    try:
-        return Settings()
-    except ValidationError as error:
-        told = "; ".join(f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
-        raise _fail(f"the settings are not valid: {told}") from None
-
-
-@contextmanager
-def _runtime(settings: Settings) -> Generator[Runtime]:
-    """A started runtime, closed at the end."""
-    runtime = Runtime(settings)
-    try:
-        runtime.start()
-    except RuntimeError as error:
-        raise _fail(str(error)) from None
-    try:
-        yield runtime
-    finally:
-        runtime.close()
-
-
-@contextmanager
-def _quiet_runtime() -> Generator[Runtime]:
-    """A started runtime for a short command: only warnings and worse are logged."""
-    settings = _settings()
-    configure_logging(level="WARNING", as_json=settings.log_json)
-    with _runtime(settings) as runtime:
-        yield runtime
+keys = typer.Typer(help="API keys: make one on the database itself, or list, make and revoke.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
 
 
 def _version(value: bool) -> None:
@@ -102,34 +51,13 @@ def serve(
 
     Example: `cardhour serve --port 8000`
     """
-    settings = _settings()
-    configure_logging(level=settings.log_level, as_json=settings.log_json)
-    with _runtime(settings) as runtime:
-        _prepare(runtime)
-        url = f"http://{host or settings.host}:{port or settings.port}"
-        _err.print(f"Cardhour serves at [bold]{url}[/] (API documentation at {url}/docs); Ctrl-C stops it.")
-        run_service(runtime, host=host or settings.host, port=port or settings.port, with_worker=worker)
+    from app import operating
+
+    operating.serve(host=host, port=port, with_worker=worker)
 
 
-def _prepare(runtime: Runtime) -> None:
-    """Migrate the embedded database; of any other only check that it has been."""
-    if runtime.embedded is not None:
-        asyncio.run(local.migrate(runtime))
-        return
-
-    async def check() -> bool:
-        database = runtime.database(APP_ROLE, pool_size=1)
-        try:
-            return await schema.is_current(database)
-        finally:
-            await database.dispose()
-
-    if not asyncio.run(check()):
-        raise _fail("the database is not at this release's newest migration; run: cardhour migrate")
-
-
-@app.command("worker")
-def worker_command(
+@app.command()
+def worker(
     follow_parent: Annotated[
         bool, typer.Option("--follow-parent", help="Stop when standard input closes.", hidden=True)
     ] = False,
@@ -138,7 +66,9 @@ def worker_command(
 
     Example: `cardhour serve --no-worker` on one machine, `cardhour worker` on another with the same DATABASE_URL.
     """
-    work(_settings(), follow_parent=follow_parent)
+    from app import operating
+
+    operating.work(follow_parent=follow_parent)
 
 
 @app.command()
@@ -147,74 +77,20 @@ def migrate() -> None:
 
     Over DATABASE_URL its user must be allowed to create roles. Example: `cardhour migrate`
     """
-    with _quiet_runtime() as runtime:
-        revision = asyncio.run(local.migrate(runtime))
-    typer.echo(f"The database is at migration {revision}.")
+    from app import operating
+
+    operating.migrate()
 
 
 @app.command()
-def verify(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
+def verify(as_json: AsJson = False) -> None:
     """Check everything that must always be true, straight on the database, and say what was checked.
 
     Exits 0 if all of it holds, else 1. Example: `cardhour verify`
     """
-    table = Table("", "what must be true", "rows read", "violations", box=None)
+    from app import operating
 
-    def show(finding: Finding) -> None:
-        mark = "[green]✓[/]" if finding.holds else "[bold red]✗[/]"
-        table.add_row(mark, finding.promise, f"{finding.counted:,}", f"{finding.violations:,}")
-
-    async def check(runtime: Runtime) -> list[Finding]:
-        database = runtime.database(AUDITOR_ROLE, pool_size=1)
-        try:
-            return await run_checks(database, on_finding=show)
-        finally:
-            await database.dispose()
-
-    with _quiet_runtime() as runtime:
-        findings = asyncio.run(check(runtime))
-    broken = [finding for finding in findings if not finding.holds]
-    if as_json:
-        typer.echo(json.dumps({"holds": not broken, "findings": [asdict(f) for f in findings]}, ensure_ascii=False))
-    else:
-        _out.print(table)
-        for finding in broken:
-            for line in finding.told:
-                _out.print(f"[red]{finding.name}[/]: {line}", highlight=False)
-        _out.print("[bold red]Something is broken.[/]" if broken else "[bold green]Everything holds.[/]")
-    if broken:
-        raise typer.Exit(EXIT_REFUSED)
-
-
-keys = typer.Typer(help="API keys.", no_args_is_help=True)
-app.add_typer(keys, name="keys")
-
-
-@keys.command("create")
-def create_key(
-    name: Annotated[str, typer.Option(help="The organisation's name; it is added if there is none.")],
-    role: Annotated[list[Role], typer.Option(help="What the key may act as; repeatable.")],
-    label: Annotated[str, typer.Option(help="To recognise the key by.")] = "command line",
-    local_: Annotated[bool, typer.Option("--local", help="Straight on the database, without a key.")] = False,
-    expires_at: Annotated[datetime | None, typer.Option(help="When it ends by itself (UTC).")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the key alone.")] = False,
-) -> None:
-    """Make an API key and show it, this once.
-
-    Example: `cardhour keys create --local --role desk --name "Matchmaking desk"`
-    """
-    if not local_:
-        raise _fail("without --local, make a key through the API: cardhour keys new")
-    expires = None if expires_at is None else expires_at.replace(tzinfo=UTC)
-    with _quiet_runtime() as runtime:
-        text = asyncio.run(local.create_local_key(runtime, name=name, roles=role, label=label, expires_at=expires))
-    if quiet:
-        typer.echo(text)
-        return
-    typer.echo(f"export CARDHOUR_API_KEY={text}")
-    _err.print(f"A key of {name} as {', '.join(role)}. It is shown this once; the line above sets it.")
+    operating.verify(as_json=as_json)
 
 
 @app.command()
@@ -223,12 +99,30 @@ def demo() -> None:
 
     Example: `CARDHOUR_DATA_DIR=.demo cardhour demo`
     """
-    settings = _settings()
-    configure_logging(level="WARNING", as_json=settings.log_json)
-    try:
-        run_demo(settings, _out)
-    except RuntimeError as error:
-        raise _fail(str(error)) from None
+    from app import operating
+
+    operating.demo()
+
+
+@keys.command("create")
+def create_key(
+    name: Annotated[str, typer.Option(help="The organisation's name; it is added if there is none.")],
+    role: Annotated[list[AnyRole], typer.Option(help="What the key may act as; repeatable.")],
+    label: Annotated[str, typer.Option(help="To recognise the key by.")] = "command line",
+    local: Annotated[bool, typer.Option("--local", help="Straight on the database, without a key.")] = False,
+    expires_at: Annotated[datetime | None, typer.Option(help="When it ends by itself (UTC).")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the key alone.")] = False,
+) -> None:
+    """Make a key on the database itself, where there is none to sign in with, and show it, this once.
+
+    Example: `cardhour keys create --local --role desk --name "Matchmaking desk"`
+    """
+    if not local:
+        typer.echo("Error: without --local, make a key through the API: cardhour keys new", err=True)
+        raise typer.Exit(EXIT_REFUSED)
+    from app import operating
+
+    operating.create_key(name=name, roles=role, label=label, expires_at=expires_at, quiet=quiet)
 
 
 add_commands(app, keys)

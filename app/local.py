@@ -56,8 +56,4 @@ async def _organisation(session: WriteSession, name: str, roles: Sequence[Role])
         held = {Role(role.role) for role in found.roles}
         if found.state == OrganisationState.APPROVED and set(roles) <= held:
             return found
-    return await accounts.create_organisation(
-        session, org_id=new_id(), name=name, roles=roles, approved_at=utc_now()
-    )
-
-
+    return await accounts.create_organisation(session, org_id=new_id(), name=name, roles=roles, approved_at=utc_now())

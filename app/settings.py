@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Literal
 
-import platformdirs
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -21,7 +20,8 @@ class Settings(BaseSettings):
         description="any PostgreSQL of version 15 or later; without it, an embedded one in data_dir",
     )
     data_dir: Path = Field(
-        default_factory=lambda: Path(platformdirs.user_data_dir("cardhour", appauthor=False)),
+        # Not the system's own place: on macOS that has a space in its path, which the embedded server can't have.
+        default_factory=lambda: Path.home() / ".local" / "share" / "cardhour",
         description="where the embedded PostgreSQL and the secret live",
     )
     secret_key: SecretStr | None = Field(

@@ -1,8 +1,8 @@
 """The worker: expiry sweep, imports and exports, housekeeping. Any number may run beside each other."""
 
 import asyncio
+import os
 import signal
-import sys
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -116,7 +116,8 @@ def _stop_when_stdin_closes(loop: asyncio.AbstractEventLoop, stop: asyncio.Event
     """Stop when the parent's end of our standard input closes: however the service dies, its worker follows."""
 
     def wait() -> None:
-        while sys.stdin.buffer.read(4096):
+        # Below Python's buffers, whose lock the interpreter wants back when it ends.
+        while os.read(0, 4096):
             pass
         loop.call_soon_threadsafe(stop.set)
 

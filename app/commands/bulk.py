@@ -172,10 +172,8 @@ def _print_findings(title: str, findings: Sequence[Mapping[str, Any]], more: int
     if not findings:
         return
     out.print(Text(f"\n{title}:", "bold"))
-    print_table(
-        ("where", "column", "code", "detail"),
-        ((f"{row['file']}:{row['line']}", row["column"], row["code"], row["detail"]) for row in findings),
-        empty="",
-    )
+    for row in findings:
+        where = f"{row['file']}:{row['line']}" + (f" {row['column']}" if row["column"] else "")
+        out.print(Text(f"{where}: {row['detail']} ({row['code']})"), soft_wrap=True)
     if more:
         out.print(f"… and {more:,} more")

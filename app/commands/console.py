@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, cast
 
 import typer
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +19,7 @@ from app.kit.money import format_cny, parse_cny
 from app.kit.time import floor_hour, format_rfc3339, parse_rfc3339, utc_now
 
 EXIT_REFUSED: Final = 1
+_ANY_WIDTH: Final = 10_000
 _LATER: Final = re.compile(r"\+([0-9]{1,5})([hd])")
 _MOST_LATER: Final = {"h": 87_600, "d": 3_650}
 out: Final = Console()
@@ -105,13 +107,20 @@ def print_ids(rows: Iterable[Mapping[str, object]]) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-    """Print rows as a table; columns whose head begins with `>` are right-aligned."""
+    """Print rows as a table, as wide as it must be: an id that is cut can't be copied.
+
+    Columns whose head begins with `>` are right-aligned.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
     for row in rows:
         table.add_row(*[Text(cell_text(cell)) for cell in row])
-    out.print(table if table.row_count else Text(empty, "dim"))
+    if not table.row_count:
+        out.print(Text(empty, "dim"))
+        return
+    width = Measurement.get(out, out.options.update(width=_ANY_WIDTH), table).maximum
+    Console(width=max(width, out.width)).print(table)
 
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:

@@ -48,8 +48,11 @@ class EmbeddedPostgres:
         """Start the server unless it runs, and count this process among its users. Safe to call again.
 
         Raises:
-            RuntimeError: if it does not come up within 90 seconds; the message names its log.
+            RuntimeError: if it does not come up within 90 seconds (the message names its log), or its folder has a
+                space in its path, which the library hands to a shell unquoted.
         """
+        if any(character.isspace() for character in str(self._dir)):
+            raise RuntimeError(f"the embedded PostgreSQL can't live in a folder with a space in its path: {self._dir}")
         self._dir.mkdir(parents=True, exist_ok=True)
         with self._locked("start.lock"):
             if self._users is None:

@@ -11,6 +11,7 @@ from starlette.datastructures import MutableHeaders
 
 from app.kit.db import Database, Scope, WriteSession
 from app.kit.errors import (
+    CONFLICT,
     IDEMPOTENCY_IN_FLIGHT,
     IDEMPOTENCY_MISMATCH,
     IDEMPOTENCY_REQUIRED,
@@ -25,6 +26,7 @@ from app.kit.problems import language_of, problem_response
 _MAX_KEY: Final = 255
 _NEVER_STORED: Final = frozenset(
     {
+        CONFLICT.code,
         IDEMPOTENCY_IN_FLIGHT.code,
         IDEMPOTENCY_MISMATCH.code,
         INVALID.code,

@@ -137,3 +137,9 @@ def test_the_secret_is_made_once_and_is_private(folder: Path) -> None:
     assert len(first) == 32
     assert load_or_make_secret(folder) == first
     assert (folder / "secret.key").stat().st_mode & 0o077 == 0
+
+
+def test_a_folder_with_a_space_is_refused_in_plain_words(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="space in its path"):
+        EmbeddedPostgres(tmp_path / "a folder").start()
+    assert not (tmp_path / "a folder").exists()

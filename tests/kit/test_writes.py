@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from app.kit.db import SYSTEM, Database, WriteSession
-from app.kit.errors import ErrorCode
+from app.kit.errors import CONFLICT, ErrorCode
 from app.kit.ids import new_id
 from app.kit.logging import RequestLog
 from app.kit.problems import install_handlers
@@ -164,3 +164,16 @@ async def test_other_errors_are_not_rerun(app_database: Database) -> None:
 
     with pytest.raises(DBAPIError, match="division by zero"):
         await app_database.retrying(work)
+
+
+async def test_giving_up_on_a_conflict_is_not_stored(client, app_database: Database, monkeypatch) -> None:
+    key = {"Idempotency-Key": "k7"}
+
+    async def in_vain(work: object) -> None:
+        raise CONFLICT.problem()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(app_database, "retrying", in_vain)
+        answer = await client.post("/things", json={"name": "a"}, headers=key)
+        assert (answer.status_code, answer.json()["code"]) == (409, "concurrent_change")
+    assert (await client.post("/things", json={"name": "a"}, headers=key)).status_code == 201
