@@ -1,0 +1,1 @@
+"""The commands of `cardhour`, by subject."""
