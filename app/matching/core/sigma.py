@@ -1,0 +1,149 @@
+"""Subsidy amounts of one block: which σ are allowed, and the best of them, compiled.
+
+An option's components take m_c ≤ σ_c ≤ min(⌊rate_c·C⌋, cap_c, what is left of each budget of c), together at most
+⌊ceiling·C⌋ and at least C − max_net. A `fixed` component takes its maximum; where a budget is short, all that is left.
+"""
+
+# NumPy's stubs type an element read at an untyped index as an array; compiled code reads scalars.
+# pyright: reportArgumentType=false, reportReturnType=false
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from app.kit.money import PPM
+from app.matching.core.compiled import compiled
+
+I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
+F64 = npt.NDArray[np.float64]
+
+WIDTH: Final = 4
+NO_OPTION: Final = -1
+NO_CAP: Final = 2**62
+NOTHING_ALLOWED: Final = -2
+
+
+class Terms(NamedTuple):
+    """Options and their components as arrays; `component_ptr[u]:component_ptr[u+1]` are those of option u."""
+
+    component_ptr: I32
+    ceiling_ppm: I64
+    rate_ppm: I64
+    min_fen: I64
+    cap_fen: I64
+    fixed: npt.NDArray[np.bool_]
+    budget_ptr: I32
+    budget: I32
+
+
+@compiled
+def floor_rate(rate_ppm: int, amount: int) -> int:
+    """Return ⌊rate·amount⌋ as `kit.money.floor_rate` does, without leaving 64 bits."""
+    return rate_ppm * (amount // PPM) + rate_ppm * (amount % PPM) // PPM
+
+
+@compiled
+def most(terms: Terms, component: int, cost: int, left: I64) -> int:
+    """Return the largest σ of a component for a contract of `cost` fen with `left` fen in each budget."""
+    best = min(floor_rate(terms.rate_ppm[component], cost), terms.cap_fen[component])
+    for index in range(terms.budget_ptr[component], terms.budget_ptr[component + 1]):
+        best = min(best, left[terms.budget[index]])
+    return best
+
+
+@compiled
+def fill(
+    terms: Terms,
+    option: int,
+    cost: int,
+    need: int,
+    left: I64,
+    weights: F64,
+    strict: bool,
+    sigma: I64,
+) -> int:
+    """Set `sigma` to the allowed amounts of an option with the greatest Σ weights·σ; return Σσ, or −1 if none is.
+
+    `strict` holds `fixed` components at their maximum; the certificate relaxes that.
+    """
+    first = terms.component_ptr[option]
+    count = terms.component_ptr[option + 1] - first
+    ceiling = NO_CAP
+    if terms.ceiling_ppm[option] >= 0:
+        ceiling = floor_rate(terms.ceiling_ppm[option], cost)
+    total = 0
+    for index in range(count):
+        component = first + index
+        high = most(terms, component, cost, left)
+        low = terms.min_fen[component]
+        if high < low:
+            return -1
+        if strict and terms.fixed[component]:
+            low = min(high, max(low, ceiling - total))
+        sigma[index] = low
+        total += low
+    if total > ceiling:
+        return -1
+    for stage in range(2):
+        # First whatever gains, then whatever is still needed, each time the dearest component first.
+        done = 0
+        for _ in range(count):
+            best = -1
+            for index in range(count):
+                if (done >> index) & 1 == 0 and (best < 0 or weights[index] > weights[best]):
+                    best = index
+            done |= 1 << best
+            room = (ceiling if stage == 0 and weights[best] > 0 else max(total, min(ceiling, need))) - total
+            if room > 0:
+                more = min(room, most(terms, first + best, cost, left) - sigma[best])
+                sigma[best] += more
+                total += more
+    return total if total >= need else -1
+
+
+@compiled
+def best_option(
+    terms: Terms,
+    low: int,
+    high: int,
+    cost: int,
+    need: int,
+    left: I64,
+    unit: float,
+    mu: F64,
+    strict: bool,
+    sigma: I64,
+    scratch: I64,
+) -> tuple[int, float]:
+    """Choose among options low…high−1 and none; return (option, Σ (unit − Σμ)·σ) and set `sigma`.
+
+    `need` is C − max_net. The option is `NO_OPTION` where none is taken, `NOTHING_ALLOWED` where none may be left out.
+    """
+    chosen = NOTHING_ALLOWED
+    value = 0.0
+    sigma[:] = 0
+    if need <= 0:
+        chosen = NO_OPTION
+    weights = np.empty(WIDTH, dtype=np.float64)
+    for option in range(low, high):
+        first = terms.component_ptr[option]
+        last = terms.component_ptr[option + 1]
+        for component in range(first, last):
+            weight = unit
+            for index in range(terms.budget_ptr[component], terms.budget_ptr[component + 1]):
+                weight -= mu[terms.budget[index]]
+            weights[component - first] = weight
+        total = fill(terms, option, cost, need, left, weights, strict, scratch)
+        if total < 0:
+            continue
+        gain = 0.0
+        for index in range(last - first):
+            gain += weights[index] * scratch[index]
+        if chosen == NOTHING_ALLOWED or gain > value:
+            chosen = option
+            value = gain
+            sigma[:] = 0
+            sigma[: last - first] = scratch[: last - first]
+    return chosen, value

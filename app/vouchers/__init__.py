@@ -1,0 +1,1 @@
+"""Voucher programmes as data, and the rules that read them."""
