@@ -7,9 +7,11 @@ from app.bulk.endpoints import router as bulk
 from app.catalog.endpoints import router as catalog
 from app.demand.endpoints import router as demand
 from app.kit.web import refuse_unknown_query
+from app.ledger.endpoints import router as ledger
 from app.matching.endpoints import router as matching
 from app.reservations.endpoints import router as reservations
+from app.vouchers.endpoints import router as vouchers
 
 router = APIRouter(prefix="/v1", dependencies=[Depends(refuse_unknown_query)])
-for part in (accounts, catalog, demand, matching, reservations, bulk):
+for part in (accounts, catalog, demand, matching, reservations, bulk, vouchers, ledger):
     router.include_router(part)

@@ -12,15 +12,17 @@ from app.kit.db import SYSTEM, WORKER_ROLE, WriteSession
 from app.kit.ids import new_id
 from app.kit.time import utc_now
 from app.runtime import Runtime
+from app.vouchers.service import store_shipped_programmes
 
 
 async def migrate(runtime: Runtime) -> str:
-    """Bring the database to the newest migration and the catalogue to the shipped one; return the revision."""
+    """Bring the database to the newest migration and catalogue and programmes to the shipped ones; return its revision."""
     await schema.upgrade(runtime.admin_url)
     database = runtime.database(WORKER_ROLE, pool_size=1)
     try:
         async with database.write(SYSTEM) as session:
             await ensure_catalogue(session)
+            await store_shipped_programmes(session, utc_now())
     finally:
         await database.dispose()
     return schema.head_revision()

@@ -160,7 +160,6 @@ async def book(session: WriteSession, caller: Caller, body: BookingIn, now: date
             cards=placement.cards,
             starts_at=placement.starts_at,
             hours=placement.hours,
-            subsidy_fen=placement.subsidy_fen,
         )
         for placement in placements
     ]

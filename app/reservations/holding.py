@@ -1,9 +1,10 @@
-"""Holding capacity for blocks of a request, and what follows for the request."""
+"""Holding capacity and subsidies for blocks of a request, ending reservations, and what follows for the request."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 from app.accounts.callers import Caller
 from app.catalog.models import Offer
@@ -13,27 +14,39 @@ from app.kit.db import ReadSession, WriteSession, acting_as_system
 from app.kit.ids import new_id
 from app.kit.money import cost_fen
 from app.kit.time import HOUR, format_rfc3339
+from app.ledger.models import TransferKind
 from app.reservations import repository
 from app.reservations.errors import REQUEST_NOT_OPEN, START_PASSED, TOO_FEW_BLOCKS
 from app.reservations.models import Reservation, ReservationState
 from app.reservations.repository import Turn
 from app.reservations.schemas import EndReason
+from app.vouchers import service as vouchers
+from app.vouchers.budgets import Component, Earmark
 
 QUOTE_HOLD: Final = timedelta(hours=24)
 BEFORE_RUNNING: Final = (ReservationState.HELD, ReservationState.CONFIRMED)
+_RELEASED_BY: Final = {
+    ReservationState.CANCELLED: TransferKind.VOID,
+    ReservationState.EXPIRED: TransferKind.EXPIRE,
+}
 OPEN_STATES: Final = (RequestState.OPEN, RequestState.PARTLY_MATCHED)
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Capacity to hold for one block of a request; `price_fen` per card-hour is the offer's."""
+    """Capacity to hold for one block of a request, at the offer's price, and the subsidies it was matched with."""
 
     block: int
     offer: Offer
     cards: int
     starts_at: datetime
     hours: int
-    subsidy_fen: int = 0
+    components: tuple[Component, ...] = ()
+
+    @property
+    def subsidy_fen(self) -> int:
+        """What vouchers take off the cost."""
+        return sum(component.amount_fen for component in self.components)
 
 
 async def hold_capacity(
@@ -45,7 +58,9 @@ async def hold_capacity(
     now: datetime,
     hold_for: timedelta = QUOTE_HOLD,
 ) -> list[Reservation]:
-    """Hold capacity for blocks of a request, all or nothing; offers that accept automatically have accepted.
+    """Hold capacity for blocks of a request and set its subsidies aside, all or nothing.
+
+    Offers that accept automatically have accepted.
 
     Args:
         session: a transaction with the caller's eyes, in which `request` is locked.
@@ -59,7 +74,8 @@ async def hold_capacity(
         The reservations by block, each with its offer.
 
     Raises:
-        Problem: `request_not_open`, `start_passed`, `min_blocks`; `capacity_taken` and `block_taken` at the edge.
+        Problem: `request_not_open`, `start_passed`, `min_blocks`, what `take_earmarks` refuses; `capacity_taken`,
+            `block_taken` and `funds_exhausted` at the edge.
     """
     await _check_bookable(session, request, holds, now)
     ids = [new_id() for _ in holds]
@@ -88,7 +104,14 @@ async def hold_capacity(
         for reservation_id, hold in zip(ids, holds, strict=True)
     ]
     await repository.insert_reservations(session, rows)
-    await recount_for(session, caller, [request], now)
+    async with acting_as_system(session, caller.scope):
+        await recount(session, [request], now)
+        earmarks = [
+            earmark
+            for reservation_id, hold in zip(ids, holds, strict=True)
+            for earmark in earmarks_of(reservation_id, request.buyer_org_id, hold.components)
+        ]
+        await vouchers.take_earmarks(session, earmarks, now=now)
     return await repository.get_reservations(session, caller, ids)
 
 
@@ -101,6 +124,30 @@ async def _check_bookable(session: ReadSession, request: ComputeRequest, holds: 
     live = len(await repository.live_blocks(session, request.id)) + len(holds)
     if live < request.min_blocks:
         raise TOO_FEW_BLOCKS.problem(live=live, min_blocks=request.min_blocks)
+
+
+def earmarks_of(reservation_id: UUID, buyer_org_id: UUID, components: Sequence[Component]) -> list[Earmark]:
+    """Return what to set aside for a reservation that was matched with these subsidies."""
+    return [
+        Earmark(
+            reservation_id=reservation_id,
+            buyer_org_id=buyer_org_id,
+            programme=component.programme,
+            version=component.version,
+            tier=component.tier,
+            year=component.year,
+            amount_fen=component.amount_fen,
+        )
+        for component in components
+    ]
+
+
+async def take_turns(session: WriteSession, turns: Sequence[Turn], now: datetime) -> None:
+    """Give reservations, locked before, their next states; those that end give their earmarks back (as the system)."""
+    await repository.turn(session, turns, now)
+    for state, kind in _RELEASED_BY.items():
+        ended = [turn.reservation_id for turn in turns if turn.state is state]
+        await vouchers.release_earmarks(session, ended, kind)
 
 
 def released(request: ComputeRequest, left: Sequence[Reservation]) -> list[Turn]:

@@ -21,7 +21,7 @@ from app.kit.money import cost_fen
 from app.kit.time import HOUR, ceil_hour, format_rfc3339
 from app.reservations import repository
 from app.reservations.errors import ALREADY_ENDED, EXTENSION_TOO_FAR, NOT_CONFIRMED, REASON_NOT_YOURS, WRONG_STATE
-from app.reservations.holding import BEFORE_RUNNING, recount, recount_for, released
+from app.reservations.holding import BEFORE_RUNNING, recount, recount_for, released, take_turns
 from app.reservations.models import LIVE, Reservation, ReservationState
 from app.reservations.parties import reasons_of, side_of, sides_of
 from app.reservations.repository import Turn
@@ -35,6 +35,7 @@ from app.reservations.schemas import (
     Side,
     hours_between,
 )
+from app.vouchers import service as vouchers
 
 # Given the version of a row that is about to change; raises where the caller read another one.
 CheckVersion = Callable[[int], None]
@@ -106,7 +107,7 @@ async def cancel(
         live = await repository.lock_live(session, Reservation.request_id == request.id)
         turns = [Turn(row.id, ReservationState.CANCELLED, body.reason.value, body.detail)]
         turns += released(request, [other for other in live if other.id != row.id])
-        await repository.turn(session, turns, now)
+        await take_turns(session, turns, now)
     await recount_for(session, caller, [request], now)
     return (await repository.get_reservations(session, caller, [row.id]))[0]
 
@@ -127,7 +128,7 @@ async def extend(
         raise ALREADY_ENDED.problem(ends_at=format_rfc3339(row.ends_at))
     if hours_between(row.starts_at, row.ends_at) + hours > MAX_HOURS:
         raise EXTENSION_TOO_FAR.field("/hours", most=MAX_HOURS)
-    _set_end(row, row.ends_at + hours * HOUR)
+    await _set_end(session, caller, row, row.ends_at + hours * HOUR)
     return await _changed(session, row, now)
 
 
@@ -144,7 +145,7 @@ async def end(
     row, request = await _lock(session, caller, reservation_id, check_version)
     sides_of(caller, row.buyer_org_id, row.supplier_org_id)
     _require_state(row, ReservationState.ACTIVE)
-    _set_end(row, min(max(ceil_hour(now), row.starts_at + HOUR), row.ends_at))
+    await _set_end(session, caller, row, min(max(ceil_hour(now), row.starts_at + HOUR), row.ends_at))
     if row.ends_at <= now:
         row.state = ReservationState.COMPLETED.value
     await _changed(session, row, now)
@@ -207,10 +208,13 @@ async def _changed(session: WriteSession, row: Reservation, now: datetime) -> Re
     return row
 
 
-def _set_end(row: Reservation, ends_at: datetime) -> None:
+async def _set_end(session: WriteSession, caller: Caller, row: Reservation, ends_at: datetime) -> None:
+    """Set another end and what it costs; the earmark stays as it was taken, and covers no more than the cost."""
+    async with acting_as_system(session, caller.scope):
+        earmarked = await vouchers.earmarked_fen(session, row.id)
     row.ends_at = ends_at
     row.cost_fen = cost_fen(row.price_fen, row.cards, hours_between(row.starts_at, ends_at))
-    row.subsidy_fen = min(row.subsidy_fen, row.cost_fen)
+    row.subsidy_fen = min(earmarked, row.cost_fen)
     row.net_fen = row.cost_fen - row.subsidy_fen
 
 
@@ -263,7 +267,7 @@ async def sweep(session: WriteSession, now: datetime, *, limit: int = SWEEP_BATC
         left = [row for row in live if row.id not in turns or turns[row.id].reason is None]
         # What is due to run, runs: it is not released, as it would not be a moment later.
         turns = {turn.reservation_id: turn for turn in released(requests[request_id], left)} | turns
-    await repository.turn(session, list(turns.values()), now)
+    await take_turns(session, list(turns.values()), now)
     await recount(session, list(requests.values()), now)
     taken = Counter(turn.reason or turn.state.value for turn in turns.values())
     return SweepResult(

@@ -8,7 +8,9 @@ from app.kit.db import Database, Scope
 from app.schema import current_revision, head_revision
 from app.verification import repository
 from app.verification.checks import CHECKS, Check
+from app.verification.ledger_checks import LEDGER_CHECKS
 
+ALL_CHECKS: Final = (*CHECKS, *LEDGER_CHECKS)
 _SCHEMA: Final = Check("schema", "the database is at this release's newest migration", "", "")
 
 
@@ -52,7 +54,7 @@ async def verify(database: Database, *, on_finding: Callable[[Finding], None] | 
         add(Finding(_SCHEMA.name, _SCHEMA.promise, 1, len(told), told))
         if told:
             return findings
-        for check in CHECKS:
+        for check in ALL_CHECKS:
             counted, violations, lines = await repository.run_check(session, check)
             add(Finding(check.name, check.promise, counted, violations, tuple(lines)))
     return findings

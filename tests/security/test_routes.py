@@ -45,6 +45,7 @@ def filled(path: str, world: World) -> str:
         "quote_id": encode_id("quote", world.quote),
         "import_id": encode_id("imp", new_id()),
         "export_id": encode_id("exp", new_id()),
+        "programme_id": "open-example",
     }
     if "/chips/" in path:
         values["name"] = "A100 80G"

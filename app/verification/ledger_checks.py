@@ -1,0 +1,159 @@
+"""The checks of the ledger and of vouchers: balances are folded again from the transfers, earmarks held against both."""
+
+from typing import Final
+
+from app.verification.checks import Check
+
+LEDGER_CHECKS: Final = (
+    Check(
+        "ledger_trial_balance",
+        "what was debited on the ledger was credited",
+        "SELECT count(*) FROM ledger_account",
+        """
+        SELECT format('%s fen were debited, %s credited', sum(debits_posted), sum(credits_posted))
+        FROM ledger_account HAVING sum(debits_posted) <> sum(credits_posted)
+        """,
+    ),
+    Check(
+        "ledger_pending_balance",
+        "what is pending in debits is pending in credits",
+        "SELECT count(*) FROM ledger_account",
+        """
+        SELECT format('%s fen are pending in debits, %s in credits', sum(debits_pending), sum(credits_pending))
+        FROM ledger_account HAVING sum(debits_pending) <> sum(credits_pending)
+        """,
+    ),
+    Check(
+        "ledger_fold",
+        "an account's balances are the fold of its transfers, and within its guard",
+        "SELECT count(*) FROM ledger_transfer",
+        """
+        WITH change AS (
+            SELECT t.debit_id, t.credit_id,
+                CASE WHEN t.kind = 'pending' AND r.id IS NULL THEN t.amount_fen ELSE 0 END AS pending,
+                CASE WHEN t.kind IN ('single', 'post') THEN t.amount_fen ELSE 0 END AS posted
+            FROM ledger_transfer t LEFT JOIN ledger_transfer r ON r.pending_id = t.id
+        ),
+        side AS (
+            SELECT debit_id AS id, pending AS dp, posted AS d, 0 AS cp, 0 AS c FROM change
+            UNION ALL SELECT credit_id, 0, 0, pending, posted FROM change
+        ),
+        fold AS (SELECT id, sum(dp) AS dp, sum(d) AS d, sum(cp) AS cp, sum(c) AS c FROM side GROUP BY id)
+        SELECT format('account %s has other balances than its transfers', coalesce(a.name, f.id::text))
+        FROM ledger_account a FULL JOIN fold f USING (id)
+        WHERE a.id IS NULL OR (a.debits_pending, a.debits_posted, a.credits_pending, a.credits_posted)
+            IS DISTINCT FROM (coalesce(f.dp, 0), coalesce(f.d, 0), coalesce(f.cp, 0), coalesce(f.c, 0))
+        UNION ALL
+        SELECT format('account %s is beyond its guard', a.name) FROM ledger_account a JOIN fold f USING (id)
+        WHERE (a.guard = 'debits_le_credits' AND f.dp + f.d > f.c)
+            OR (a.guard = 'credits_le_debits' AND f.cp + f.c > f.d)
+        """,
+    ),
+    Check(
+        "ledger_resolutions",
+        "a pending transfer is resolved at most once, between its accounts, for at most its amount",
+        "SELECT count(*) FROM ledger_transfer WHERE kind = 'pending'",
+        """
+        SELECT format('pending transfer %s is resolved %s times', pending_id, count(*)) FROM ledger_transfer
+        WHERE pending_id IS NOT NULL GROUP BY pending_id HAVING count(*) > 1
+        UNION ALL
+        SELECT format('transfer %s does not match what it resolves', t.id)
+        FROM ledger_transfer t LEFT JOIN ledger_transfer p ON p.id = t.pending_id
+        WHERE (t.kind IN ('post', 'void', 'expire')) <> (t.pending_id IS NOT NULL) OR (t.pending_id IS NOT NULL AND (
+            (p.kind, p.debit_id, p.credit_id) IS DISTINCT FROM ('pending', t.debit_id, t.credit_id)
+            OR t.amount_fen > p.amount_fen))
+        """,
+    ),
+    Check(
+        "budgets",
+        "a programme's pool and a buyer's cap of a year were filled once and are not exceeded",
+        "SELECT count(*) FROM programme_year",
+        """
+        SELECT format('the pool of %s %s has %s fen, not %s', y.programme_id, y.year, a.credits_posted, y.pool_fen)
+        FROM programme_year y
+        LEFT JOIN ledger_account a ON a.name = y.programme_id || '/pool/' || y.year
+        WHERE a.id IS NULL OR coalesce(y.pool_fen, 0) <> a.credits_posted
+            OR (a.guard = 'debits_le_credits') <> (y.pool_fen IS NOT NULL)
+        UNION ALL
+        SELECT format('vouchers of %s %s are %s fen of %s', y.programme_id, y.year, sum(v.amount_fen), y.pool_fen)
+        FROM programme_year y JOIN voucher v USING (programme_id, year) WHERE v.state <> 'voided'
+        GROUP BY y.programme_id, y.year, y.pool_fen HAVING sum(v.amount_fen) > y.pool_fen
+        UNION ALL
+        SELECT format('buyer %s has %s fen of %s %s, at most %s', v.buyer_org_id, sum(v.amount_fen), y.programme_id,
+            y.year, y.buyer_year_fen)
+        FROM programme_year y JOIN voucher v USING (programme_id, year) WHERE v.state <> 'voided'
+        GROUP BY y.programme_id, y.year, y.buyer_year_fen, v.buyer_org_id HAVING sum(v.amount_fen) > y.buyer_year_fen
+        """,
+    ),
+    Check(
+        "earmarks",
+        "every open earmark has one live reservation, and its legs on the pool and the buyer's cap are pending",
+        "SELECT count(*) FROM voucher",
+        """
+        WITH leg AS (
+            SELECT t.subject, d.name AS source, d.kind, t.credit_id, t.amount_fen
+            FROM ledger_transfer t JOIN ledger_account d ON d.id = t.debit_id
+            WHERE t.kind = 'pending' AND NOT EXISTS (SELECT FROM ledger_transfer r WHERE r.pending_id = t.id)
+        )
+        SELECT format('voucher %s is %s and its reservation %s', v.id, v.state, coalesce(r.state, 'missing'))
+        FROM voucher v LEFT JOIN reservation r ON r.id = v.subject_id AND r.buyer_org_id = v.buyer_org_id
+        WHERE r.id IS NULL OR (v.state = 'earmarked') <> (r.state NOT IN ('cancelled', 'expired'))
+        UNION ALL
+        SELECT format('voucher %s over %s fen has no such amount pending on its pool and cap', v.id, v.amount_fen)
+        FROM voucher v WHERE v.state = 'earmarked' AND (
+            (SELECT count(*) FROM leg WHERE leg.subject = v.id AND leg.amount_fen = v.amount_fen
+                AND leg.credit_id = v.account_id AND leg.source = v.programme_id || '/pool/' || v.year) <> 1
+            OR (SELECT count(*) FROM leg WHERE leg.subject = v.id AND leg.amount_fen = v.amount_fen
+                AND leg.kind = 'buyer_quota' AND leg.source LIKE '%/' || v.year) <> 1)
+        UNION ALL
+        SELECT format('%s fen are pending for %s, which is no open voucher', leg.amount_fen, leg.subject)
+        FROM leg LEFT JOIN voucher v ON v.id = leg.subject WHERE v.state IS DISTINCT FROM 'earmarked'
+        """,
+    ),
+    Check(
+        "subsidies",
+        "a live reservation's subsidy is its open earmark, or its whole cost where it was ended early",
+        "SELECT count(*) FROM reservation WHERE subsidy_fen > 0",
+        """
+        SELECT format('reservation %s has a subsidy of %s fen and earmarks of %s', r.id, r.subsidy_fen,
+            coalesce(v.amount_fen, 0))
+        FROM reservation r LEFT JOIN (
+            SELECT subject_id, sum(amount_fen) AS amount_fen FROM voucher WHERE state <> 'voided' GROUP BY subject_id
+        ) AS v ON v.subject_id = r.id
+        WHERE r.state IN ('held', 'confirmed', 'active', 'completed')
+            AND r.subsidy_fen <> least(coalesce(v.amount_fen, 0), r.cost_fen)
+        """,
+    ),
+    Check(
+        "ledger_guard",
+        "the ledger's triggers are in place, and nobody of the service may change transfers or write balances",
+        "SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal",
+        """
+        WITH wanted (relation, name) AS (VALUES
+            ('ledger_transfer', 'post'), ('ledger_transfer', 'append_only'),
+            ('ledger_account', 'only_transfers_write'), ('programme_version', 'published_stays'),
+            ('programme_version', 'never_emptied'), ('programme_year', 'append_only'), ('voucher', 'never_removed'))
+        SELECT format('trigger %s on %s is missing or disabled', w.name, w.relation) FROM wanted w
+        LEFT JOIN pg_trigger t ON t.tgname = w.name AND t.tgrelid = to_regclass('public.' || w.relation)
+        WHERE t.tgenabled IS DISTINCT FROM 'O'
+        UNION ALL
+        SELECT format('function %s is not the guard''s own', p.proname) FROM pg_proc p
+        JOIN pg_roles owner ON owner.oid = p.proowner
+        WHERE p.pronamespace = 'public'::regnamespace AND (owner.rolname <> 'cardhour_guard' AND p.proname IN (
+                'ledger_post', 'ledger_lock', 'ledger_only_transfers_write', 'programme_published_stays')
+            OR NOT p.prosecdef AND p.proname IN ('ledger_post', 'ledger_lock'))
+        UNION ALL
+        SELECT format('role %s may %s %s', r.role, p.privilege, p.relation)
+        FROM unnest(ARRAY['cardhour_app', 'cardhour_worker', 'cardhour_auditor']) AS r (role),
+            (VALUES ('ledger_transfer', 'UPDATE'), ('ledger_transfer', 'DELETE'), ('ledger_transfer', 'TRUNCATE'),
+                ('ledger_account', 'UPDATE'), ('ledger_account', 'DELETE'), ('ledger_account', 'TRUNCATE'),
+                ('voucher', 'DELETE'), ('voucher', 'TRUNCATE')) AS p (relation, privilege)
+        WHERE has_table_privilege(r.role, p.relation, p.privilege)
+            OR (p.privilege = 'UPDATE' AND has_any_column_privilege(r.role, p.relation, p.privilege))
+        UNION ALL
+        SELECT format('role %s may write the balances of new accounts', r.role)
+        FROM unnest(ARRAY['cardhour_app', 'cardhour_worker']) AS r (role)
+        WHERE has_column_privilege(r.role, 'ledger_account', 'credits_posted', 'INSERT')
+        """,
+    ),
+)

@@ -1,0 +1,122 @@
+"""SQL of programmes and vouchers. What someone asks takes the caller; the rest is kept as the system."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Uuid, bindparam, func, insert, select, tuple_, update
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from app.accounts.callers import Caller
+from app.kit.db import ReadSession, WriteSession
+from app.kit.pages import CursorSigner, PageRequest, Sort, fetch_page
+from app.vouchers.models import ProgrammeVersion, ProgrammeYear, VersionState, Voucher, VoucherState
+
+
+@dataclass(frozen=True, slots=True)
+class VoucherFilter:
+    """Which vouchers are wanted; None asks for nothing."""
+
+    state: VoucherState | None = None
+    programme: str | None = None
+    reservation_id: UUID | None = None
+
+
+async def store_versions(session: WriteSession, rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Add programme versions that are not stored (as the system); return the ids of those added."""
+    if not rows:
+        return []
+    statement = upsert(ProgrammeVersion).on_conflict_do_nothing(index_elements=["programme_id", "version"])
+    return list(await session.scalars(statement.values(list(rows)).returning(ProgrammeVersion.programme_id)))
+
+
+async def find_versions(session: ReadSession, programme: str | None = None) -> list[ProgrammeVersion]:
+    """Return the published versions, of one programme or of all, by programme and version."""
+    statement = select(ProgrammeVersion).where(ProgrammeVersion.state == VersionState.PUBLISHED.value)
+    if programme is not None:
+        statement = statement.where(ProgrammeVersion.programme_id == programme)
+    return list(await session.scalars(statement.order_by(ProgrammeVersion.programme_id, ProgrammeVersion.version)))
+
+
+async def get_version(session: ReadSession, programme: str, version: int) -> ProgrammeVersion | None:
+    """Return a stored version."""
+    return await session.get(ProgrammeVersion, (programme, version))
+
+
+async def find_years(session: ReadSession, programme: str | None = None) -> list[ProgrammeYear]:
+    """Return the years that a programme, or any, is open for."""
+    statement = select(ProgrammeYear)
+    if programme is not None:
+        statement = statement.where(ProgrammeYear.programme_id == programme)
+    return list(await session.scalars(statement.order_by(ProgrammeYear.programme_id, ProgrammeYear.year)))
+
+
+async def open_years(
+    session: ReadSession, keys: Collection[tuple[str, int]]
+) -> dict[tuple[str, int], tuple[ProgrammeYear, ProgrammeVersion]]:
+    """Return those years of these programmes that are open, each with the version that it is open under."""
+    statement = (
+        select(ProgrammeYear, ProgrammeVersion)
+        .join(
+            ProgrammeVersion,
+            (ProgrammeVersion.programme_id == ProgrammeYear.programme_id)
+            & (ProgrammeVersion.version == ProgrammeYear.programme_version),
+        )
+        .where(tuple_(ProgrammeYear.programme_id, ProgrammeYear.year).in_(list(keys)))
+    )
+    return {(row[0].programme_id, row[0].year): (row[0], row[1]) for row in await session.execute(statement)}
+
+
+async def insert_vouchers(session: WriteSession, rows: Sequence[dict[str, Any]]) -> None:
+    """Add vouchers (as the system)."""
+    await session.execute(insert(Voucher), list(rows))
+
+
+async def void_vouchers(session: WriteSession, subjects: Collection[UUID]) -> list[UUID]:
+    """Void the earmarked vouchers of these reservations, locked before (as the system); return their ids."""
+    wanted = bindparam("subjects", list(subjects), type_=ARRAY(Uuid()))
+    statement = (
+        update(Voucher)
+        .where(Voucher.subject_id == func.any(wanted), Voucher.state == VoucherState.EARMARKED.value)
+        .values(state=VoucherState.VOIDED.value, version=Voucher.version + 1)
+        .returning(Voucher.id)
+        .execution_options(synchronize_session=False)
+    )
+    return list(await session.scalars(statement))
+
+
+async def earmarked_fen(session: ReadSession, subject: UUID) -> int:
+    """Return what is earmarked for a reservation in all (as the system)."""
+    statement = select(func.coalesce(func.sum(Voucher.amount_fen), 0)).where(
+        Voucher.subject_id == subject, Voucher.state == VoucherState.EARMARKED.value
+    )
+    return int(await session.scalar(statement) or 0)
+
+
+async def list_vouchers(
+    session: ReadSession,
+    caller: Caller,
+    page: PageRequest,
+    wanted: VoucherFilter,
+    *,
+    signer: CursorSigner,
+    listing: str,
+) -> tuple[list[Voucher], bool, tuple[str, str] | None]:
+    """Return a page of the caller's vouchers (of all, for the desk and auditors), in the order they were earmarked."""
+    statement = select(Voucher)
+    if not caller.reads_all:
+        statement = statement.where(Voucher.buyer_org_id == caller.org_id)
+    equals = (
+        (Voucher.state, wanted.state.value if wanted.state else None),
+        (Voucher.programme_id, wanted.programme),
+        (Voucher.subject_id, wanted.reservation_id),
+    )
+    statement = statement.where(*(column == value for column, value in equals if value is not None))
+    sort = Sort[Voucher](
+        columns=(Voucher.id.expression,),
+        values=lambda row: (str(row.id),),
+        parse=lambda values: (UUID(values[0]),),
+    )
+    return await fetch_page(session, statement, sort, page, signer=signer, listing=listing)
