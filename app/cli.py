@@ -4,6 +4,7 @@
 """
 # ruff: noqa: PLC0415
 
+import sys
 from datetime import datetime
 from typing import Annotated
 
@@ -129,7 +130,11 @@ add_commands(app, keys)
 
 
 def main() -> None:
-    """Run the command."""
+    """Run the command. Those that clear markets bring solver and compiler along, so they load only when named."""
+    if not sys.argv[1:] or sys.argv[1] in ("clear", "verify-clearing", "--help"):
+        from app.commands.clearing import clearing
+
+        app.add_typer(clearing)
     app()
 
 
