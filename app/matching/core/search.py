@@ -17,7 +17,7 @@ import numpy.typing as npt
 from app.matching.core.columns import Columns, Demand, Pairs, Supply
 from app.matching.core.compiled import compiled
 from app.matching.core.plan import Plan, empty_slot, put, share_room, take
-from app.matching.core.prices import Prices, cheapest_window
+from app.matching.core.prices import Prices
 from app.matching.core.sigma import WIDTH, Terms, best_option
 
 I32 = npt.NDArray[np.int32]
@@ -29,6 +29,8 @@ Mask = npt.NDArray[np.bool_]
 MAX_FREED: Final = 64
 MAX_TRIED: Final = 96
 MAX_TOUCHED: Final = 4096
+# How much dearer a start feels that splits the free time of an offer.
+LOOSE: Final = 0.3
 
 
 class Guide(NamedTuple):
@@ -165,6 +167,52 @@ def _load(pairs: Pairs, terms: Terms, guide: Guide, plan: Plan, book: Book) -> f
 
 
 @compiled
+def snug_window(supply: Supply, pairs: Pairs, prices: F64, free: I32, pair: int, loose: float) -> tuple[int, float]:
+    """Return (start, price) of the feasible start with the least Σ price, start −1 if none.
+
+    A start with room for the same gang both before and after it splits the free time: its price counts `loose` more.
+    """
+    offer = pairs.offer[pair]
+    cards = pairs.cards[pair]
+    hours = pairs.hours[pair]
+    row = supply.row_ptr[offer] - supply.first_hour[offer]
+    first = row + pairs.first[pair]
+    last = row + pairs.last[pair]
+    end_row = supply.row_ptr[offer + 1]
+    begin_row = supply.row_ptr[offer]
+    best = -1
+    least = 0.0
+    least_true = 0.0
+    total = 0.0
+    blocked = first - 1
+    for hour in range(first, first + hours - 1):
+        total += prices[hour]
+        if free[hour] < cards:
+            blocked = hour
+    for start in range(first, last + 1):
+        end = start + hours - 1
+        total += prices[end]
+        if free[end] < cards:
+            blocked = end
+        if blocked < start and (best < 0 or total < least):
+            snug = (
+                start == begin_row  # noqa: PLR1714, SIM109 - a set would be built for every start
+                or start == first
+                or start == last
+                or end + 1 == end_row
+                or free[start - 1] < cards
+                or free[end + 1] < cards
+            )
+            felt = total if snug else total * (1.0 + loose)
+            if best < 0 or felt < least:
+                best = start
+                least = felt
+                least_true = total
+        total -= prices[start]
+    return (best - row if best >= 0 else -1), least_true
+
+
+@compiled
 def best_place(
     supply: Supply,
     demand: Demand,
@@ -200,7 +248,7 @@ def best_place(
             value += gain
         if value <= best:
             continue
-        start, price = cheapest_window(supply, pairs, guide.capacity, plan.free, pair, True)
+        start, price = snug_window(supply, pairs, guide.capacity, plan.free, pair, LOOSE)
         work[0] += pairs.last[pair] - pairs.first[pair] + pairs.hours[pair]
         if start < 0:
             continue
@@ -273,7 +321,9 @@ def _greedy(
     scratch = np.zeros((3, WIDTH), dtype=np.int64)
     gained = 0.0
     for request in order:
-        _, more = insert(supply, demand, pairs, terms, guide, plan, book, request, beta, floor, slots, 0, scratch, work)
+        _, more = insert(
+            supply, demand, pairs, terms, guide, plan, book, request, beta, floor, slots, 0, scratch, work
+        )  # fmt: skip
         gained += more
     return gained
 
@@ -507,8 +557,9 @@ def improve(
         gained = 0.0
         for index in range(size):
             used, more = insert(
-                supply, demand, pairs, terms, guide, plan, book, tried[index], beta, -np.inf, slots, used, scratch, work
-            )
+                supply, demand, pairs, terms, guide, plan, book, tried[index], beta, -np.inf, slots, used, scratch,
+                work,
+            )  # fmt: skip
             gained += more
         if gained >= lost - tolerance * -np.log(next_random(state) + 1e-12):
             total += gained - lost
@@ -589,7 +640,7 @@ def reopen(pairs: Pairs, terms: Terms, plan: Plan, order: I64) -> None:
 class Search:
     """A plan under improvement, with its book."""
 
-    def __init__(self, columns: Columns, plan: Plan, guide: Guide, seed: int, locked: I64) -> None:
+    def __init__(self, columns: Columns, plan: Plan, guide: Guide, seed: int, locked: I64, hopeful: I64) -> None:
         self.columns = columns
         self.plan = plan
         self.guide = guide
@@ -599,7 +650,7 @@ class Search:
         self.work = np.zeros(1, dtype=np.int64)
         # Any odd word will do as long as it isn't 0.
         self.state = np.array([0x9E3779B97F4A7C15 ^ (2 * seed + 1)], dtype=np.uint64)
-        self.requests = np.flatnonzero(np.diff(columns.demand.pair_ptr) > 0).astype(np.int64)
+        self.requests = hopeful
         self.value = float(_load(columns.pairs, columns.terms, guide, plan, self.book))
         self.slots = np.zeros(max(MAX_TOUCHED, 2), dtype=np.int64)
 
