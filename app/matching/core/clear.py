@@ -55,7 +55,8 @@ class Best:
         done = finish(self.columns, plan)
         matches = matches_of(self.columns, done)
         key = rank_of(self.columns, matches)
-        if key <= self.key:
+        # Of equals, the one with more matches: an outcome is maximal.
+        if (key, len(matches)) <= (self.key, len(self.matches)):
             return False
         self.matches, self.plan, self.key = matches, done, key
         return True

@@ -196,7 +196,7 @@ def snug_window(supply: Supply, pairs: Pairs, prices: F64, free: I32, pair: int,
             blocked = end
         if blocked < start and (best < 0 or total < least):
             snug = (
-                start == begin_row  # noqa: PLR1714, SIM109 - a set would be built for every start
+                start == begin_row  # noqa: PLR1714 - a set would be built for every start
                 or start == first
                 or start == last
                 or end + 1 == end_row
