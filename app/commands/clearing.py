@@ -269,12 +269,12 @@ def _check(result: Result, market: Path, chips: Path | None) -> None:
         raise VerificationError(f"instance_sha256 is {result.instance_sha256}, the market gives {sha256}")
     if read.rejected != result.rejected:
         raise VerificationError("rejected_rows are not those of the market")
-    if result.gap != result.outcome.gap:
-        raise VerificationError(f"gap is {result.gap}, recomputed {result.outcome.gap}")
     try:
         verify(instance, result.run.solver, result.outcome)
     except InstanceError as error:
         raise VerificationError(f"config: {error}") from None
+    if result.gap != result.outcome.gap:
+        raise VerificationError(f"gap is {result.gap}, recomputed {result.outcome.gap}")
 
 
 @clearing.command("verify-clearing")

@@ -31,6 +31,8 @@ MAX_TRIED: Final = 96
 MAX_TOUCHED: Final = 4096
 # How much dearer a start feels that splits the free time of an offer.
 LOOSE: Final = 0.3
+# How often a round makes room for one block instead of freeing blocks at random.
+EJECT: Final = 0.5
 
 
 class Guide(NamedTuple):
@@ -427,6 +429,55 @@ def _ruin(
 
 
 @compiled
+def _eject(
+    supply: Supply,
+    demand: Demand,
+    pairs: Pairs,
+    terms: Terms,
+    plan: Plan,
+    book: Book,
+    freed: Freed,
+    pair: int,
+    start: int,
+    state: U64,
+) -> int:
+    """Free blocks until the pair fits at this start, those that are worth little for what they use first."""
+    offer = pairs.offer[pair]
+    end = start + pairs.hours[pair]
+    row = supply.row_ptr[offer] - supply.first_hour[offer]
+    count = 0
+    for _ in range(MAX_FREED):
+        tight = -1
+        for hour in range(row + start, row + end):
+            if plan.free[hour] < pairs.cards[pair]:
+                tight = hour - row
+                break
+        if tight < 0:
+            break
+        # Of the blocks that run at the first hour that is too full, the least worth per card-hour, with some noise.
+        slot = book.head[offer]
+        poorest = -1
+        least = 0.0
+        while slot >= 0:
+            held = plan.pair[slot]
+            begin = plan.start[slot]
+            if begin <= tight < begin + pairs.hours[held] and not book.locked[slot]:
+                use = 1.0 * pairs.cards[held] * pairs.hours[held]
+                felt = book.worth[slot] / use * (0.6 + 0.8 * next_random(state))
+                if poorest < 0 or felt < least:
+                    poorest = slot
+                    least = felt
+            slot = book.after[slot]
+        if poorest < 0:
+            break
+        before = count
+        count = _free_slot(supply, demand, pairs, terms, plan, book, freed, count, poorest)
+        if count == before:
+            break
+    return count
+
+
+@compiled
 def _add(tried: I64, count: int, request: int) -> int:
     """Append a request unless it is there; return the new length."""
     for index in range(count):
@@ -480,10 +531,19 @@ def _neighbours(
 
 @compiled
 def _sort_tried(
-    pairs: Pairs, demand: Demand, guide: Guide, tried: I64, count: int, key: F64, mode: float, noise: float, state: U64
+    pairs: Pairs,
+    demand: Demand,
+    guide: Guide,
+    tried: I64,
+    first: int,
+    count: int,
+    key: F64,
+    mode: float,
+    noise: float,
+    state: U64,
 ) -> None:
     """Order the requests to try by a noisy key: reduced value, density of value, or size."""
-    for index in range(count):
+    for index in range(first, count):
         request = tried[index]
         pair = demand.pair_ptr[request]
         use = 1.0 * pairs.cards[pair] * pairs.hours[pair]
@@ -494,10 +554,10 @@ def _sort_tried(
         else:
             value = use
         key[index] = value * (1.0 + noise * (next_random(state) - 0.5))
-    for index in range(1, count):
+    for index in range(first + 1, count):
         request, value = tried[index], key[index]
         at = index
-        while at > 0 and key[at - 1] < value:
+        while at > first and key[at - 1] < value:
             tried[at], key[at] = tried[at - 1], key[at - 1]
             at -= 1
         tried[at], key[at] = request, value
@@ -534,8 +594,12 @@ def improve(
         spread = int(next_random(state) * next_random(state) * 48.0)
         low, high = start - spread, start + pairs.hours[pair] + spread
         most = 1 + int(next_random(state) * 10.0)
-        count = _ruin(supply, demand, pairs, terms, plan, book, freed, 0, offer, low, high, most, state)
-        if high_pair - low_pair > 1 and next_random(state) < 0.3:  # noqa: PLR2004 - a second offer now and then
+        eject = next_random(state) < EJECT and plan.placed[request] < demand.blocks[request]
+        if eject:
+            count = _eject(supply, demand, pairs, terms, plan, book, freed, pair, start, state)
+        else:
+            count = _ruin(supply, demand, pairs, terms, plan, book, freed, 0, offer, low, high, most, state)
+        if not eject and high_pair - low_pair > 1 and next_random(state) < 0.3:  # noqa: PLR2004 - a second offer now and then
             second = pairs.offer[low_pair + int(next_random(state) * (high_pair - low_pair))]
             if second != offer:
                 count = _ruin(
@@ -543,6 +607,8 @@ def improve(
                 )
         size = 0
         lost = 0.0
+        if eject:
+            size = _add(tried, size, request)
         for index in range(count):
             lost += book.worth[freed.slot[index]]
             size = _add(tried, size, book.slot_request[freed.slot[index]])
@@ -551,7 +617,7 @@ def improve(
         size = _neighbours(
             demand, pairs, plan, book, offer, low, high, tried, size, int(next_random(state) * 10.0), state
         )
-        _sort_tried(pairs, demand, guide, tried, size, key, next_random(state), 0.8, state)
+        _sort_tried(pairs, demand, guide, tried, 1 if eject else 0, size, key, next_random(state), 0.8, state)
         beta = 1.0 if next_random(state) < 0.7 else 0.3  # noqa: PLR2004 - prices mostly guide, sometimes a little
         used = 0
         gained = 0.0
