@@ -22,7 +22,7 @@ POST = f"""
 CREATE FUNCTION ledger_post() RETURNS trigger {HEADER} AS $$
 DECLARE
     ids uuid[];
-    posted bigint;
+    written bigint;
     wrong uuid;
 BEGIN
     SELECT array_agg(id) INTO ids FROM (SELECT debit_id AS id FROM added UNION SELECT credit_id FROM added) AS s;
@@ -57,9 +57,9 @@ BEGIN
         debits_posted = a.debits_posted + net.d, credits_pending = a.credits_pending + net.cp,
         credits_posted = a.credits_posted + net.c
     FROM net WHERE net.id = a.id;
-    GET DIAGNOSTICS posted = ROW_COUNT;
-    IF posted <> cardinality(ids) THEN
-        RAISE EXCEPTION 'an account is missing: % of % posted', posted, cardinality(ids);
+    GET DIAGNOSTICS written = ROW_COUNT;
+    IF written <> cardinality(ids) THEN
+        RAISE EXCEPTION 'an account is missing: % of % posted', written, cardinality(ids);
     END IF;
     RETURN NULL;
 END $$"""
