@@ -15,6 +15,7 @@ from rich.table import Table
 
 from app import __version__, local, schema
 from app.accounts.models import Role
+from app.commands.programmes import programmes
 from app.kit.db import APP_ROLE, AUDITOR_ROLE
 from app.kit.logging import configure_logging
 from app.runtime import Runtime
@@ -141,7 +142,7 @@ def worker_command(
 
 @app.command()
 def migrate() -> None:
-    """Bring the database to the newest migration and add the shipped chip catalogue.
+    """Bring the database to the newest migration and add the shipped chips and voucher programmes.
 
     Over DATABASE_URL its user must be allowed to create roles. Example: `cardhour migrate`
     """
@@ -188,6 +189,7 @@ def verify(
 
 keys = typer.Typer(help="API keys.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
+app.add_typer(programmes, name="programmes")
 
 
 @keys.command("create")

@@ -9,6 +9,7 @@ from typing import Final, Self
 from app.client.accounts import AsyncKeys, AsyncOrganisations, Keys, Organisations
 from app.client.core import AsyncRunner, Configuration, SyncRunner
 from app.client.transport import AsyncHttp, AsyncTransport, SyncHttp, SyncTransport
+from app.client.vouchers import AsyncLedger, AsyncProgrammes, AsyncVouchers, Ledger, Programmes, Vouchers
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 _USER_AGENT: Final = "cardhour-client/0.1"
@@ -69,6 +70,9 @@ class Client:
         runner = SyncRunner(self._transport, tries, time.sleep)
         self.organisations = Organisations(runner)
         self.keys = Keys(runner)
+        self.programmes = Programmes(runner)
+        self.vouchers = Vouchers(runner)
+        self.ledger = Ledger(runner)
 
     def close(self) -> None:
         """Close every connection."""
@@ -106,6 +110,9 @@ class AsyncClient:
         runner = AsyncRunner(self._transport, tries, asyncio.sleep)
         self.organisations = AsyncOrganisations(runner)
         self.keys = AsyncKeys(runner)
+        self.programmes = AsyncProgrammes(runner)
+        self.vouchers = AsyncVouchers(runner)
+        self.ledger = AsyncLedger(runner)
 
     async def close(self) -> None:
         """Close every connection."""

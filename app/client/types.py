@@ -5,6 +5,22 @@
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
 
+class AccessIn(TypedDict):
+    """How the buyer gets to the cards; a field left out or null is emptied."""
+
+    contact: NotRequired[str | None]
+    """whom to reach; by default the supplier's own contact"""
+    instructions: NotRequired[str | None]
+
+
+class AccessOut(TypedDict):
+    """How the buyer gets to the cards."""
+
+    reservation_id: str
+    contact: str | None
+    instructions: str | None
+
+
 class AffiliationIn(TypedDict):
     """Two organisations under one control."""
 
@@ -26,10 +42,172 @@ class AffiliationOut(TypedDict):
     recorded_at: str
 
 
+class AlternativeIn(TypedDict):
+    """One way to meet a block: a gang of cards for hours in a row on one offer."""
+
+    chips: NotRequired[str]
+    """any, domestic, class:NAME, a model, or several joined by |"""
+    min_memory_gb: NotRequired[float | None]
+    """GB of one card at least"""
+    min_fp16_tflops: NotRequired[float | None]
+    """dense FP16 TFLOPS of one card at least"""
+    cards: int
+    hours: float
+    """a reservation takes them rounded up to whole hours"""
+    max_net_price_fen: int
+    """the most that the buyer pays per card-hour after subsidy, in fen"""
+
+
+class AlternativeOut(TypedDict):
+    """One way to meet a block."""
+
+    chips: str
+    min_memory_gb: float | None
+    min_fp16_tflops: float | None
+    cards: int
+    hours: float
+    """as asked"""
+    whole_hours: int
+    """what a reservation takes: the hours rounded up"""
+    max_net_price_fen: int
+
+
+class BookingIn(TypedDict):
+    """Book an option of a quote."""
+
+    quote_id: str
+    option: NotRequired[int]
+    """its number, from 1"""
+
+
+class BuyerOut(TypedDict):
+    """Whose request it is."""
+
+    org_id: str
+    ref: str
+    name: str
+
+
+CancelReason: TypeAlias = Literal[
+    "buyer_changed_plans",
+    "buyer_found_elsewhere",
+    "refused",
+    "supplier_unavailable",
+    "hardware_failure",
+    "desk_decision",
+]
+"""Why a party gives a reservation up; each reason belongs to one side, or to the desk."""
+
+
+class CapacityStep(TypedDict):
+    """From `starts_at` until the next step there are so many cards."""
+
+    starts_at: str
+    cards: int
+
+
+class ChipFactsOut(TypedDict):
+    """What is known of a chip model; null is unknown."""
+
+    vendor: str | None
+    fp16_tflops: float | None
+    """dense FP16 TFLOPS of one card"""
+    memory_gb: float | None
+    """GB of one card"""
+    domestic: bool | None
+    chip_class: str | None
+
+
+class ChipIn(TypedDict):
+    """A chip model to add; what is left out is unknown."""
+
+    name: str
+    vendor: NotRequired[str | None]
+    fp16_tflops: NotRequired[float | None]
+    memory_gb: NotRequired[float | None]
+    domestic: NotRequired[bool | None]
+    chip_class: NotRequired[str | None]
+    """models that a buyer may treat as equivalent"""
+    source: NotRequired[str | None]
+    """where the facts come from"""
+
+
+class ChipOut(TypedDict):
+    """A chip model of the catalogue."""
+
+    vendor: str | None
+    fp16_tflops: float | None
+    """dense FP16 TFLOPS of one card"""
+    memory_gb: float | None
+    """GB of one card"""
+    domestic: bool | None
+    chip_class: str | None
+    name: str
+    source: str | None
+    version: int
+    created_at: str
+
+
+class ChipPatch(TypedDict):
+    """Facts of a chip model to change; null makes one unknown."""
+
+    vendor: NotRequired[str | None]
+    fp16_tflops: NotRequired[float | None]
+    memory_gb: NotRequired[float | None]
+    domestic: NotRequired[bool | None]
+    chip_class: NotRequired[str | None]
+    source: NotRequired[str | None]
+
+
+class ConversionOut(TypedDict):
+    """P ↔ cards of one chip; 1 P is 1 000 TFLOPS of dense FP16."""
+
+    chip_model: str
+    fp16_tflops: float
+    cards: int
+    """whole cards: as asked, or so many that they are at least the P asked for"""
+    petaflops: float
+    """P: as asked, or what the cards are"""
+    cards_petaflops: float
+    """what so many cards really are in P"""
+
+
 class DecisionIn(TypedDict):
     """Why the desk decides so."""
 
     reason: NotRequired[str | None]
+
+
+EmptyReason: TypeAlias = Literal[
+    "no_chip", "no_site", "too_large_for_any_offer", "no_window", "over_budget", "min_blocks", "fragmented", "sold_out"
+]
+"""Why nothing can be offered: the first that holds, in this order."""
+
+
+class EndIn(TypedDict):
+    """End a running reservation early. Takes no fields."""
+
+
+class ExportFileOut(TypedDict):
+    """A file that an export wrote."""
+
+    name: str
+    rows: int
+    bytes: int
+    url: str
+
+
+class ExportResultOut(TypedDict):
+    """What an export wrote; the files are deleted 24 hours after it ended."""
+
+    files: list[ExportFileOut]
+
+
+class ExtendIn(TypedDict):
+    """Keep the cards longer."""
+
+    hours: int
+    """whole hours more"""
 
 
 FactKey: TypeAlias = Literal[
@@ -58,14 +236,175 @@ class FactOut(TypedDict):
     verified_at: str | None
 
 
+class FileCountsOut(TypedDict):
+    """What became of a file's rows."""
+
+    inserted: int
+    changed: int
+    unchanged: int
+    skipped: int
+    """bad rows that were left out"""
+
+
+class FindingOut(TypedDict):
+    """Something to tell about a row."""
+
+    file: str
+    line: int
+    """the physical line, the header's being 1; 0 for the file as a whole"""
+    column: str | None
+    code: str
+    """stable; never translated"""
+    detail: str
+
+
+Format: TypeAlias = Literal["csv", "jsonl"]
+"""How a market is written."""
+
+
+Guard: TypeAlias = Literal["none", "debits_le_credits", "credits_le_debits"]
+"""Which side of an account may never exceed the other; pending amounts count on the side that is bounded."""
+
+
 class Health(TypedDict):
     """The service is well."""
 
     status: NotRequired[Literal["ok"]]
 
 
+class ImportResultOut(TypedDict):
+    """What an import did."""
+
+    dry_run: bool
+    """nothing was written; this is what would have been"""
+    files: dict[str, FileCountsOut]
+    """by file"""
+    notices: list[FindingOut]
+    """rows that were taken, with something to tell; the first 1 000"""
+    more_notices: int
+    """notices beyond those listed"""
+    bad_rows: list[FindingOut]
+    """what was wrong with the rows left out; the first 1 000"""
+    more_bad_rows: int
+    """errors beyond those listed"""
+
+
+class JobErrorOut(TypedDict):
+    """Why a job ended without a result; nothing was written."""
+
+    code: str
+    detail: str
+    bad_rows: list[FindingOut]
+    """every bad row, or the first 1 000 errors"""
+    more_bad_rows: int
+    """errors beyond those listed"""
+
+
+JobState: TypeAlias = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+"""`queued → running → succeeded | failed`, or `cancelled`."""
+
+
+Kind: TypeAlias = Literal["chips", "suppliers", "buyers", "offers", "requests"]
+"""The files of a market, by their names without suffix."""
+
+
+class NeedAlternativeIn(TypedDict):
+    """One way to meet a block: a gang of cards for hours in a row on one offer."""
+
+    chips: NotRequired[str]
+    """any, domestic, class:NAME, a model, or several joined by |"""
+    min_memory_gb: NotRequired[float | None]
+    """GB of one card at least"""
+    min_fp16_tflops: NotRequired[float | None]
+    """dense FP16 TFLOPS of one card at least"""
+    cards: int
+    hours: float
+    """a reservation takes them rounded up to whole hours"""
+    max_net_price_fen: NotRequired[int | None]
+    """the most per card-hour after subsidy, in fen; null for no limit"""
+
+
+class NoticeOut(TypedDict):
+    """What stands in a request's way as things are; it is accepted all the same."""
+
+    code: str
+    pointer: str
+    detail: str
+
+
+class OfferIn(TypedDict):
+    """Capacity to list. The price is given per card-hour, or per instance-month of a node; not both."""
+
+    supplier_org_id: NotRequired[str | None]
+    """another organisation's, by the desk only"""
+    ref: NotRequired[str | None]
+    """unique among the supplier's offers; by default made from its id"""
+    chip_model: str
+    region: str
+    cards_per_node: NotRequired[int]
+    interconnect_gbps: NotRequired[int | None]
+    price_fen: NotRequired[int | None]
+    list_price_fen: NotRequired[int | None]
+    """by default the price"""
+    posted_fen_per_instance_month: NotRequired[int | None]
+    listed_fen_per_instance_month: NotRequired[int | None]
+    """by default the posted price"""
+    auto_accept: NotRequired[bool]
+    """accept every booking at once"""
+    capacity: list[CapacityStep]
+    """on whole hours, ascending; the last has 0 cards and ends the offer"""
+
+
+class OfferPatch(TypedDict):
+    """What to change of an offer; nothing given confirms that it still stands. Capacity has a path of its own."""
+
+    region: NotRequired[str]
+    interconnect_gbps: NotRequired[int | None]
+    """null for unknown"""
+    price_fen: NotRequired[int]
+    """integer fen per card-hour"""
+    list_price_fen: NotRequired[int]
+    """integer fen per card-hour"""
+    posted_fen_per_instance_month: NotRequired[int]
+    """integer fen for a whole node for an instance-month of 730 hours"""
+    listed_fen_per_instance_month: NotRequired[int]
+    """integer fen for a whole node for an instance-month of 730 hours"""
+    auto_accept: NotRequired[bool]
+
+
+OfferSort: TypeAlias = Literal["price", "-price", "earliest_start"]
+"""How a list of offers is ordered; ties by price, then earliest start, then id."""
+
+
+OfferState: TypeAlias = Literal["open", "withdrawn"]
+"""Open for booking, or withdrawn (what is reserved on it stays)."""
+
+
+class OpenIn(TypedDict):
+    """A year to open a programme for; amounts left out are the programme's own."""
+
+    year: int
+    """the calendar year in the programme's time zone"""
+    pool_fen: NotRequired[int | None]
+    """what all buyers may get, in integer fen"""
+    buyer_year_fen: NotRequired[int | None]
+    """what one buyer may get, in integer fen"""
+
+
 OrganisationState: TypeAlias = Literal["pending", "approved", "rejected", "suspended"]
 """Registered, and what the desk made of it."""
+
+
+class PageChipOut(TypedDict):
+    data: list[ChipOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""
 
 
 class PartnerIn(TypedDict):
@@ -87,6 +426,27 @@ class PartnerOut(TypedDict):
     recorded_at: str
 
 
+PriceUnit: TypeAlias = Literal["card_hour", "instance_month"]
+"""What a supplier's posted price is for."""
+
+
+class ProgressOut(TypedDict):
+    """How far a job has come."""
+
+    phase: str
+    """waiting, reading, checking, writing"""
+    done: int
+    total: int
+    """0 while it is not known"""
+
+
+class ReasonOut(TypedDict):
+    """Why nothing can be offered."""
+
+    code: EmptyReason
+    detail: str
+
+
 class Registration(TypedDict):
     """An organisation registers itself."""
 
@@ -99,6 +459,14 @@ class Registration(TypedDict):
     """shown to the other side once a reservation is confirmed"""
 
 
+RequestState: TypeAlias = Literal["open", "partly_matched", "matched", "closed", "withdrawn", "expired"]
+"""How far a request has come. Derived from its live reservations while it is open."""
+
+
+ReservationState: TypeAlias = Literal["held", "confirmed", "active", "completed", "cancelled", "expired"]
+"""`held → confirmed → active → completed`, or `cancelled`, `expired`; the guard refuses other turns."""
+
+
 Role: TypeAlias = Literal["buyer", "supplier", "desk", "auditor"]
 """What an organisation, and a key of it, may act as."""
 
@@ -108,6 +476,115 @@ class RoleOut(TypedDict):
 
     role: Role
     ref: str
+
+
+SegmentOut = TypedDict(
+    "SegmentOut",
+    {
+        "from": str,
+        "to": str,
+        "total": int,
+        "reserved": int,
+        "free": int,
+    },
+)
+
+
+Side: TypeAlias = Literal["buyer", "supplier"]
+"""A party of a reservation."""
+
+
+Region: TypeAlias = str
+
+
+SuppliersAllowedItem: TypeAlias = str
+
+
+SuppliersRefusedItem: TypeAlias = str
+
+
+class SiteIn(TypedDict):
+    """Where it may run; what is left out rules nothing out. An attribute that is unknown meets no rule about it."""
+
+    regions: NotRequired[list[Region]]
+    suppliers_allowed: NotRequired[list[SuppliersAllowedItem]]
+    """references of suppliers"""
+    suppliers_refused: NotRequired[list[SuppliersRefusedItem]]
+    """references of suppliers"""
+    min_interconnect_gbps: NotRequired[int | None]
+    min_cards_per_node: NotRequired[int | None]
+    domestic: NotRequired[bool | None]
+    """true: only domestic chips; false: only others"""
+
+
+class SiteOut(TypedDict):
+    """Where it may run; empty and null rule nothing out."""
+
+    regions: list[str]
+    suppliers_allowed: list[str]
+    suppliers_refused: list[str]
+    min_interconnect_gbps: int | None
+    min_cards_per_node: int | None
+    domestic: bool | None
+
+
+class StepOut(TypedDict):
+    """From `starts_at` until the next step there are so many cards."""
+
+    starts_at: str
+    cards: int
+
+
+class SupplierOut(TypedDict):
+    """Whose offer it is."""
+
+    org_id: str
+    ref: str
+    name: str
+
+
+class TitleOut(TypedDict):
+    """A name in two languages."""
+
+    en: str
+    zh: str
+
+
+TransferKind: TypeAlias = Literal["single", "pending", "post", "void", "expire"]
+"""`single` posts at once; `pending` reserves until one `post` (of at most as much), `void` or `expire`."""
+
+
+class TransferOut(TypedDict):
+    """An amount in fen from one account to another."""
+
+    id: str
+    seq: int
+    """the order of record"""
+    debit_id: str
+    credit_id: str
+    amount_fen: int
+    """0 for void and expire, which release all that was pending"""
+    kind: TransferKind
+    pending_id: str | None
+    """the pending transfer that this one resolves"""
+    subject: str | None
+    """what it is about: a voucher's id, as a plain UUID"""
+    created_at: str
+
+
+VoucherState: TypeAlias = Literal["earmarked", "voided"]
+"""`earmarked` with the hold, `voided` when its reservation ends before it runs."""
+
+
+class YearOut(TypedDict):
+    """A year that a programme is open for; amounts in integer fen, null where there is no cap."""
+
+    year: int
+    version: int
+    """the programme version that this year's vouchers are under"""
+    pool_fen: int | None
+    buyer_year_fen: int | None
+    opened_at: str
 
 
 class ProblemField(TypedDict):
@@ -133,10 +610,95 @@ class ProblemBody(TypedDict):
     """every field that is wrong; empty where none is"""
 
 
+class AcceptIn(TypedDict):
+    """Accept a hold."""
+
+    side: NotRequired[Side | None]
+    """for whom: needed by the desk and by who is both sides"""
+
+
+class AccountOut(TypedDict):
+    """An account of the ledger; balances in integer fen."""
+
+    id: str
+    name: str
+    kind: str
+    guard: Guard
+    """which side may never exceed the other"""
+    owner_org_id: str | None
+    debits_pending: int
+    debits_posted: int
+    credits_pending: int
+    credits_posted: int
+    created_at: str
+
+
 class AffiliationList(TypedDict):
     """An organisation's affiliations."""
 
     data: list[AffiliationOut]
+
+
+class CancelIn(TypedDict):
+    """Give a reservation up before it runs."""
+
+    reason: CancelReason
+    detail: NotRequired[str | None]
+    """in one's own words; both sides see it"""
+
+
+class CapacityIn(TypedDict):
+    """An offer's whole capacity, instead of what it was."""
+
+    steps: list[CapacityStep]
+    """on whole hours, ascending; the last has 0 cards and ends the offer"""
+
+
+class CapacityOut(TypedDict):
+    """An offer's capacity: its steps, and what is free of it."""
+
+    offer_id: str
+    version: int
+    observed_at: str
+    steps: list[StepOut]
+    segments: list[SegmentOut]
+
+
+class ExportIn(TypedDict):
+    """What to export."""
+
+    format: Format
+    what: list[Kind]
+    namespace: NotRequired[str | None]
+    """only what was imported into it, with its prefix taken off"""
+
+
+class ExportOut(TypedDict):
+    """An export; once finished it has exactly one of a result and an error."""
+
+    id: str
+    state: JobState
+    format: Format
+    what: list[Kind]
+    namespace: str | None
+    progress: ProgressOut
+    created_at: str
+    finished_at: str | None
+    result: ExportResultOut | None
+    error: JobErrorOut | None
+
+
+class ExportSummaryOut(TypedDict):
+    """An export in a list."""
+
+    id: str
+    state: JobState
+    format: Format
+    what: list[Kind]
+    namespace: str | None
+    progress: ProgressOut
+    created_at: str
+    finished_at: str | None
 
 
 class FactIn(TypedDict):
@@ -153,6 +715,75 @@ class FactList(TypedDict):
     """An organisation's facts, newest first by key."""
 
     data: list[FactOut]
+
+
+class FoundOfferOut(TypedDict):
+    """A listing; for a shape, from when it can hold it and what that costs."""
+
+    id: str
+    ref: str
+    supplier: SupplierOut
+    chip_model: str
+    chip: ChipFactsOut
+    region: str
+    cards_per_node: int
+    interconnect_gbps: int | None
+    """null where unknown"""
+    price_fen: int
+    """fen per card-hour; from an instance-month's price: rounded half up"""
+    list_price_fen: int
+    """fen per card-hour"""
+    price_unit: PriceUnit
+    """how the supplier posted its price"""
+    posted_fen_per_instance_month: int | None
+    """as posted, where it was per instance-month (730 h)"""
+    listed_fen_per_instance_month: int | None
+    """as posted, where it was per instance-month (730 h)"""
+    currency: NotRequired[Literal["CNY"]]
+    auto_accept: bool
+    state: OfferState
+    version: int
+    created_at: str
+    observed_at: str
+    """when the supplier last said that this is so"""
+    earliest_start: str | None
+    """the first whole hour at which the shape fits; null without one"""
+    total_fen: int | None
+    """price × cards × hours of the shape; null without one"""
+
+
+class ImportOut(TypedDict):
+    """An import; once finished it has exactly one of a result and an error."""
+
+    id: str
+    state: JobState
+    files: list[str]
+    skip_bad: bool
+    update: bool
+    dry_run: bool
+    start_at: str | None
+    namespace: str | None
+    progress: ProgressOut
+    created_at: str
+    finished_at: str | None
+    result: ImportResultOut | None
+    error: JobErrorOut | None
+
+
+class ImportSummaryOut(TypedDict):
+    """An import in a list."""
+
+    id: str
+    state: JobState
+    files: list[str]
+    skip_bad: bool
+    update: bool
+    dry_run: bool
+    start_at: str | None
+    namespace: str | None
+    progress: ProgressOut
+    created_at: str
+    finished_at: str | None
 
 
 class KeyIn(TypedDict):
@@ -181,6 +812,18 @@ class KeyOut(TypedDict):
     revoked_at: str | None
 
 
+class NeedIn(TypedDict):
+    """A need that is not posted as a request; booking an option of its quote makes a request of it."""
+
+    alternatives: list[NeedAlternativeIn]
+    """any one of these will do"""
+    earliest_start: str
+    deadline: str
+    """all is done before this moment"""
+    blocks: NotRequired[int]
+    site: NotRequired[SiteIn]
+
+
 class NewKeyOut(TypedDict):
     """A key just made; `secret` is shown this once."""
 
@@ -196,6 +839,37 @@ class NewKeyOut(TypedDict):
     secret: str
 
 
+class OfferOut(TypedDict):
+    """A supplier's listing."""
+
+    id: str
+    ref: str
+    supplier: SupplierOut
+    chip_model: str
+    chip: ChipFactsOut
+    region: str
+    cards_per_node: int
+    interconnect_gbps: int | None
+    """null where unknown"""
+    price_fen: int
+    """fen per card-hour; from an instance-month's price: rounded half up"""
+    list_price_fen: int
+    """fen per card-hour"""
+    price_unit: PriceUnit
+    """how the supplier posted its price"""
+    posted_fen_per_instance_month: int | None
+    """as posted, where it was per instance-month (730 h)"""
+    listed_fen_per_instance_month: int | None
+    """as posted, where it was per instance-month (730 h)"""
+    currency: NotRequired[Literal["CNY"]]
+    auto_accept: bool
+    state: OfferState
+    version: int
+    created_at: str
+    observed_at: str
+    """when the supplier last said that this is so"""
+
+
 class OrganisationOut(TypedDict):
     """An organisation."""
 
@@ -209,8 +883,68 @@ class OrganisationOut(TypedDict):
     decided_at: str | None
 
 
+class PageAccountOut(TypedDict):
+    data: list[AccountOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""
+
+
+class PageExportSummaryOut(TypedDict):
+    data: list[ExportSummaryOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""
+
+
+class PageFoundOfferOut(TypedDict):
+    data: list[FoundOfferOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""
+
+
+class PageImportSummaryOut(TypedDict):
+    data: list[ImportSummaryOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""
+
+
 class PageOrganisationOut(TypedDict):
     data: list[OrganisationOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""
+
+
+class PageTransferOut(TypedDict):
+    data: list[TransferOut]
     has_more: bool
     """whether more lies in the direction asked for"""
     next_cursor: str | None
@@ -227,11 +961,217 @@ class PartnerList(TypedDict):
     data: list[PartnerOut]
 
 
+class PlacementOut(TypedDict):
+    """One block on one offer, `[starts_at, ends_at)`."""
+
+    block: int
+    """which of the request's blocks, from 0"""
+    alternative: int
+    """by which of the need's alternatives, from 0"""
+    offer_id: str
+    offer_ref: str
+    supplier: SupplierOut
+    chip_model: str
+    region: str
+    interconnect_gbps: int | None
+    auto_accept: bool
+    """the supplier accepts every booking at once"""
+    starts_at: str
+    ends_at: str
+    cards: int
+    hours: int
+    price_fen: int
+    """fen per card-hour"""
+    cost_fen: int
+    """price × cards × hours"""
+    subsidy_fen: int
+    net_fen: int
+    """cost less subsidy: what the buyer pays"""
+
+
+class ProgrammeDetail(TypedDict):
+    """A voucher programme with its content."""
+
+    id: str
+    version: int
+    title: TitleOut
+    grade: Literal["seed", "official", "press", "second_hand", "example"]
+    """how sure we are of its source"""
+    tiers: list[str]
+    sha256: str
+    """of the TOML as stored"""
+    stored_at: str
+    years: list[YearOut]
+    """the years it is open for"""
+    toml: str
+    """the programme as data, exactly as stored"""
+
+
+class ProgrammeOut(TypedDict):
+    """A voucher programme: its newest published version."""
+
+    id: str
+    version: int
+    title: TitleOut
+    grade: Literal["seed", "official", "press", "second_hand", "example"]
+    """how sure we are of its source"""
+    tiers: list[str]
+    sha256: str
+    """of the TOML as stored"""
+    stored_at: str
+    years: list[YearOut]
+    """the years it is open for"""
+
+
+class QuoteIn(TypedDict):
+    """What to quote for: a posted request, or a need."""
+
+    request_id: NotRequired[str | None]
+    need: NotRequired[NeedIn | None]
+    buyer_org_id: NotRequired[str | None]
+    """for whose need, by the desk only"""
+    blocks: NotRequired[int | None]
+    """of a request: how many blocks; by default what it lacks to its min_blocks, and at least 1"""
+    limit: NotRequired[int]
+    """options at most"""
+
+
 class RegisteredOut(TypedDict):
     """A fresh registration: the organisation waits for the desk, its first key works at once for reading."""
 
     organisation: OrganisationOut
     key: NewKeyOut
+
+
+class RequestDetail(TypedDict):
+    """A need, with remarks on it."""
+
+    id: str
+    ref: str
+    buyer: BuyerOut
+    submitted_at: str
+    earliest_start: str
+    deadline: str
+    blocks: int
+    min_blocks: int
+    priority: int
+    alternatives: list[AlternativeOut]
+    site: SiteOut
+    currency: NotRequired[Literal["CNY"]]
+    state: RequestState
+    version: int
+    created_at: str
+    notices: list[NoticeOut]
+
+
+class RequestIn(TypedDict):
+    """A need: so many identical blocks, each met by one of the alternatives, inside the window."""
+
+    buyer_org_id: NotRequired[str | None]
+    """another organisation's, by the desk only"""
+    ref: NotRequired[str | None]
+    """unique among the buyer's requests; by default made from its id"""
+    alternatives: list[AlternativeIn]
+    """any one of these will do"""
+    earliest_start: str
+    deadline: str
+    """all is done before this moment"""
+    blocks: NotRequired[int]
+    min_blocks: NotRequired[int]
+    """at least so many blocks or none"""
+    priority: NotRequired[int | None]
+    site: NotRequired[SiteIn]
+
+
+class RequestOut(TypedDict):
+    """A need."""
+
+    id: str
+    ref: str
+    buyer: BuyerOut
+    submitted_at: str
+    earliest_start: str
+    deadline: str
+    blocks: int
+    min_blocks: int
+    priority: int
+    alternatives: list[AlternativeOut]
+    site: SiteOut
+    currency: NotRequired[Literal["CNY"]]
+    state: RequestState
+    version: int
+    created_at: str
+
+
+class RequestPatch(TypedDict):
+    """What to change of a request. All but the priority (the desk's) only while nothing is reserved for it."""
+
+    alternatives: NotRequired[list[AlternativeIn]]
+    """any one of these will do"""
+    earliest_start: NotRequired[str]
+    deadline: NotRequired[str]
+    blocks: NotRequired[int]
+    min_blocks: NotRequired[int]
+    priority: NotRequired[int]
+    """the weight; by the desk only"""
+    site: NotRequired[SiteIn]
+    """all site rules, instead of what they were"""
+
+
+class ReservationOut(TypedDict):
+    """Capacity held for one block of a request on one offer, `[starts_at, ends_at)`."""
+
+    id: str
+    state: ReservationState
+    request_id: str
+    block: int
+    """which of the request's blocks, from 0"""
+    offer_id: str
+    offer_ref: str
+    chip_model: str
+    region: str
+    buyer_org_id: str
+    supplier_org_id: str
+    cards: int
+    starts_at: str
+    ends_at: str
+    hours: int
+    """whole hours from start to end"""
+    price_fen: int
+    """fen per card-hour"""
+    cost_fen: int
+    """price × cards × hours"""
+    subsidy_fen: int
+    net_fen: int
+    """what the buyer pays"""
+    currency: NotRequired[Literal["CNY"]]
+    hold_ends_at: str | None
+    """until when both sides must have accepted; null once confirmed"""
+    buyer_accepted_at: str | None
+    supplier_accepted_at: str | None
+    reason_code: str | None
+    """why it was cancelled or expired, else null"""
+    reason_detail: str | None
+    version: int
+    """what the ETag is made of"""
+    created_at: str
+    updated_at: str
+
+
+class VoucherOut(TypedDict):
+    """A voucher: an amount set aside for a buyer's reservation under one tier of a programme."""
+
+    id: str
+    reservation_id: str
+    buyer_org_id: str
+    programme: str
+    programme_version: int
+    tier: str
+    year: int
+    amount_fen: int
+    currency: NotRequired[Literal["CNY"]]
+    state: VoucherState
+    created_at: str
 
 
 class KeyList(TypedDict):
@@ -246,3 +1186,78 @@ class MeOut(TypedDict):
     organisation: OrganisationOut
     roles: list[Role]
     """what this key may act as"""
+
+
+class OptionOut(TypedDict):
+    """A way to place all blocks asked for; booked as a whole."""
+
+    option: int
+    """its number, from 1"""
+    placements: list[PlacementOut]
+    net_fen: int
+
+
+class PageRequestOut(TypedDict):
+    data: list[RequestOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""
+
+
+class PageReservationOut(TypedDict):
+    data: list[ReservationOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""
+
+
+class PageVoucherOut(TypedDict):
+    data: list[VoucherOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""
+
+
+class ProgrammeList(TypedDict):
+    """The programmes, by id."""
+
+    data: list[ProgrammeOut]
+
+
+class QuoteOut(TypedDict):
+    """The best options now: least net cost first, then earliest start, then lowest offer id."""
+
+    id: str
+    buyer_org_id: str
+    request_id: str | None
+    """null for a need"""
+    blocks: int
+    """how many blocks each option places"""
+    options: list[OptionOut]
+    reason: ReasonOut | None
+    """why there is no option; null where there is one"""
+    currency: NotRequired[Literal["CNY"]]
+    created_at: str
+    expires_at: str
+    """until when an option can be booked, as long as it is free"""
+
+
+class ReservationList(TypedDict):
+    """Reservations that were made together."""
+
+    data: list[ReservationOut]

@@ -56,7 +56,8 @@ async def test_a_sound_ledger_passes(auditor_database: Database, granted: World)
     assert [finding.told for finding in findings if not finding.holds] == []
     counted = {finding.name: finding.counted for finding in findings}
     assert (counted["earmarks"], counted["subsidies"], counted["budgets"]) == (1, 1, 1)
-    assert counted["ledger_fold"] == 17  # the pool, the cap, the total, and 3 legs for 3 earmarks, 6 of them released
+    # The pool, the cap and the total are filled; 3 earmarks have 3 legs each, 6 of them released.
+    assert counted["ledger_fold"] == 18
 
 
 @pytest.mark.parametrize(
@@ -85,8 +86,7 @@ async def test_a_sound_ledger_passes(auditor_database: Database, granted: World)
         ("UPDATE reservation SET state = 'cancelled', reason_code = 'x'", {"earmarks"}),
         ("UPDATE reservation SET subsidy_fen = 9999, net_fen = cost_fen - 9999", {"subsidies"}),
         ("UPDATE reservation SET subsidy_fen = 0, net_fen = cost_fen", {"subsidies"}),
-        ("DELETE FROM ledger_transfer WHERE kind = 'pending' AND credit_id IN (SELECT account_id FROM voucher)",
-         {"earmarks", "ledger_fold", "ledger_resolutions"}),
+        ("DELETE FROM ledger_transfer WHERE kind = 'pending'", {"earmarks", "ledger_fold", "ledger_resolutions"}),
     ],
 )  # fmt: skip
 async def test_what_is_broken_is_named(

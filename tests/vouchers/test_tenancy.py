@@ -70,7 +70,7 @@ async def test_lists_are_ones_own(
 async def test_filters_and_pages(grants: Grants, desk: Actor, buyer: Actor) -> None:
     _, second = await grants.take(buyer.org_id, 10, 20)
 
-    async def listed(path: str, **query: object) -> list[dict[str, object]]:
+    async def listed(path: str, **query: str) -> list[dict[str, object]]:
         answer = await desk.client.get(path, params=query)
         assert answer.status_code == 200, answer.text
         return answer.json()["data"]
@@ -81,10 +81,10 @@ async def test_filters_and_pages(grants: Grants, desk: Actor, buyer: Actor) -> N
     assert await listed("/v1/vouchers", state="voided") == []
     assert await listed("/v1/vouchers", programme="nobody") == []
     [pool] = await listed("/v1/ledger/accounts", kind="pool")
-    legs = await listed("/v1/ledger/transfers", account_id=pool["id"], kind="pending")
+    legs = await listed("/v1/ledger/transfers", account_id=str(pool["id"]), kind="pending")
     assert [leg["amount_fen"] for leg in legs] == [10, 20]
     assert {leg["debit_id"] for leg in legs} == {pool["id"]}
-    about = await listed("/v1/ledger/transfers", subject=legs[0]["subject"])
+    about = await listed("/v1/ledger/transfers", subject=str(legs[0]["subject"]))
     assert [leg["amount_fen"] for leg in about] == [10, 10]
     page = (await desk.client.get("/v1/ledger/transfers", params={"limit": 2})).json()
     rest = (await desk.client.get("/v1/ledger/transfers", params={"limit": 99, "after": page["next_cursor"]})).json()
