@@ -18,8 +18,9 @@ depends_on = None
 HEADER = "LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET jit = off"
 ORG, READS, WRITES = "(SELECT cardhour_org())", "(SELECT cardhour_reads_all())", "(SELECT cardhour_writes_all())"
 
+# One plan for good: to plan the lock anew for each list of accounts costs more than a small posting itself.
 POST = f"""
-CREATE FUNCTION ledger_post() RETURNS trigger {HEADER} AS $$
+CREATE FUNCTION ledger_post() RETURNS trigger {HEADER} SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     ids uuid[];
     written bigint;

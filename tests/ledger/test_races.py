@@ -1,16 +1,20 @@
 """Two real connections race for the last fen: exactly one wins, every round. Rounds: CARDHOUR_ROUNDS."""
 
 import asyncio
+from dataclasses import replace
 from uuid import UUID
 
 import asyncpg
 import pytest
 
-from app.kit.db import Database
+from app.kit.db import SYSTEM, Database
 from app.kit.errors import Problem
+from app.kit.ids import new_id
 from app.ledger.errors import FUNDS_EXHAUSTED
+from app.vouchers import service
+from app.vouchers.budgets import Earmark
 from tests.conftest import MakeActor
-from tests.grants import Grants
+from tests.grants import NOW, Grants
 from tests.ledger.conftest import ROUNDS, Books, constraint_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(1800)]
@@ -116,4 +120,27 @@ async def test_a_buyers_first_two_earmarks_at_once_fill_the_quota_once(
 
         assert sum(await asyncio.gather(take(), take())) == 1
         assert (await grants.left(buyer)).buyer_fen == {buyer: 40}
+    await books.assert_sound()
+
+
+async def test_earmarks_in_any_order_do_not_deadlock(
+    app_database: Database, make_actor: MakeActor, books: Books
+) -> None:
+    grants = await Grants(app_database).open(10**9, 10**6)
+    await grants.open(10**9, 10**6, programme="second")
+    for _ in range(ROUNDS):
+        buyers = [(await make_actor("buyer")).org_id for _ in range(2)]
+        wanted = [
+            Earmark(new_id(), buyer, programme, 1, tier, 2026, 10)
+            for buyer in buyers
+            for programme, tier in (("made-up", "general"), ("second", "lead"))
+        ]
+
+        async def take(earmarks: list[Earmark]) -> None:
+            async with app_database.write(SYSTEM) as session:
+                await service.take_earmarks(session, earmarks, now=NOW)
+
+        others = [replace(each, reservation_id=new_id()) for each in reversed(wanted)]
+        await asyncio.gather(take(wanted), take(others))
+        assert (await grants.left(*buyers)).buyer_fen == dict.fromkeys(buyers, 10**6 - 20)
     await books.assert_sound()
