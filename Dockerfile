@@ -18,7 +18,8 @@ COPY --from=build /opt/cardhour /opt/cardhour
 ENV PATH=/opt/cardhour/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     CARDHOUR_DATA_DIR=/var/lib/cardhour \
-    CARDHOUR_HOST=0.0.0.0
+    CARDHOUR_HOST=0.0.0.0 \
+    NUMBA_CACHE_DIR=/var/lib/cardhour/compiled
 USER cardhour
 WORKDIR /var/lib/cardhour
 VOLUME /var/lib/cardhour

@@ -4,13 +4,13 @@ import inspect
 import re
 from typing import Any
 
-from app.client import AsyncClient, Client, accounts, booking, bulk, catalogue
+from app.client import AsyncClient, Client, accounts, booking, bulk, catalogue, vouchers
 from app.client.core import AsyncResource, Call, Resource, SyncResource, method, rows, steps
 from tools.client_types import openapi
 
 RESOURCES = [
     value
-    for module in (accounts, booking, bulk, catalogue)
+    for module in (accounts, booking, bulk, catalogue, vouchers)
     for value in vars(module).values()
     if inspect.isclass(value) and issubclass(value, Resource) and value not in (Resource, SyncResource, AsyncResource)
 ]
