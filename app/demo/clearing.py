@@ -92,7 +92,7 @@ def told(change: Change) -> str:
             words = f"take {change.after} cards instead of {change.before}"
         case _:
             words = f"accept {change.after} too"
-    return f"{words} → {change.offer}"
+    return f"on {change.offer}: {words}"
 
 
 def _cny(fen: str | int) -> str:
