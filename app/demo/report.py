@@ -34,10 +34,9 @@ def print_clearing(console: Console, cleared: Cleared) -> None:
     console.print(_rule(f"The same market cleared as a whole, with vouchers of {PROGRAMME}"))
     console.print(_compared(cleared))
     gain = (cleared.clearing.objective_fen or 0) / max(1, cleared.first_come.objective_fen or 0) - 1
-    text = Text.assemble(
-        (f"{gain:+.1%} surplus", "bold green"), " for the buyers. The gap is certified: no outcome at "
-    )
-    text.append(f"all is better by more than that. {len(cleared.clearing.unmatched)} requests are not fully matched:")
+    text = Text.assemble((f"{gain:+.1%} surplus", "bold green"), " for the buyers. The gap is certified: ")
+    text.append("the best outcome there is lies no further away. ")
+    text.append(f"{len(cleared.clearing.unmatched)} requests are not fully matched, such as:")
     console.print(Padding(text, (1, 0, 0, 0)))
     console.print(_examples(cleared))
 
