@@ -131,10 +131,12 @@ add_commands(app, keys)
 
 def main() -> None:
     """Run the command. Those that clear markets bring solver and compiler along, so they load only when named."""
-    if not sys.argv[1:] or sys.argv[1] in ("clear", "verify-clearing", "--help"):
+    if not sys.argv[1:] or sys.argv[1] in ("clear", "verify-clearing", "plot", "--help"):
         from app.commands.clearing import clearing
+        from app.commands.plotting import plotting
 
         app.add_typer(clearing)
+        app.add_typer(plotting)
     app()
 
 

@@ -12,8 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from app.client.types import RequestOut, ReservationOut
+from app.demo.clearing import PROGRAMME, Cleared, told
 from app.demo.story import Ask, Story
 from app.kit.money import format_cny
+from app.matching.core.outcome import Outcome
 
 _SHOWN: Final = 12
 _WIDE: Final = 100
@@ -25,6 +27,44 @@ def print_report(console: Console, story: Story) -> None:
     """Print the whole report."""
     for part in _parts(story, console.width):
         console.print(part)
+
+
+def print_clearing(console: Console, cleared: Cleared) -> None:
+    """Print what clearing the whole market at once would have done, beside first come, first served."""
+    console.print(_rule(f"The same market cleared as a whole, with vouchers of {PROGRAMME}"))
+    console.print(_compared(cleared))
+    gain = (cleared.clearing.objective_fen or 0) / max(1, cleared.first_come.objective_fen or 0) - 1
+    text = Text.assemble((f"{gain:+.1%} surplus", "bold green"), " for the buyers. The gap is certified: ")
+    text.append("the best outcome there is lies no further away. ")
+    text.append(f"{len(cleared.clearing.unmatched)} requests are not fully matched, such as:")
+    console.print(Padding(text, (1, 0, 0, 0)))
+    console.print(_examples(cleared))
+
+
+def _compared(cleared: Cleared) -> RenderableType:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    table.add_column("first come", justify="right")
+    table.add_column("clearing", justify="right", style="bold")
+    both = (cleared.first_come, cleared.clearing)
+    table.add_row("blocks matched", *(f"{len(each.matches)} of {cleared.blocks}" for each in both))
+    table.add_row("buyers' surplus, CNY", *(_money(each.objective_fen or 0) for each in both))
+    table.add_row("subsidy used, CNY", *(f"{_money(_subsidy(each))} of {_money(cleared.pool_fen)}" for each in both))
+    table.add_row("gap to the bound", *("-" if each.gap is None else f"{100 * each.gap:.1f} %" for each in both))
+    return table
+
+
+def _subsidy(outcome: Outcome) -> int:
+    return sum(match.subsidy_fen for match in outcome.matches)
+
+
+def _examples(cleared: Cleared) -> RenderableType:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for head in ("request", "why not", "what would change it"):
+        table.add_column(head)
+    for each in cleared.examples():
+        table.add_row(each.request, each.detail, told(each.changes[0]))
+    return Padding(table, (1, 0, 0, 0))
 
 
 def _parts(story: Story, width: int) -> Iterator[RenderableType]:

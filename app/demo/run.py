@@ -15,7 +15,8 @@ from rich.text import Text
 
 from app import local
 from app.accounts.models import Role
-from app.demo.report import lines, print_report
+from app.demo.clearing import Clearing
+from app.demo.report import lines, print_clearing, print_report
 from app.demo.service import serving
 from app.demo.story import Market, Story, play
 from app.kit.time import floor_hour, format_rfc3339, utc_now
@@ -38,7 +39,7 @@ def run_demo(settings: Settings, console: Console) -> None:
     """
     began = time.monotonic()
     runtime = Runtime(settings.model_copy(update={"database_url": None}))
-    with console.status("Starting PostgreSQL …") as status:
+    with Clearing() as clearing, console.status("Starting PostgreSQL …") as status:
         runtime.start()
         try:
             asyncio.run(local.migrate(runtime))
@@ -50,6 +51,8 @@ def run_demo(settings: Settings, console: Console) -> None:
                 story = play(market, lambda ref: status.update(f"{ref} asks for a quote …"))
         finally:
             runtime.close()
+        status.update("Clearing the same market as a whole (the first time, the engine is compiled) …")
+        cleared = clearing.result()
     console.print(
         Text.assemble(
             ("Cardhour demo", "bold"),
@@ -58,6 +61,7 @@ def run_demo(settings: Settings, console: Console) -> None:
         )
     )
     print_report(console, story)
+    print_clearing(console, cleared)
     _print_next(console, story, runtime.data_dir, key)
     console.print(f"\n[dim]It took {time.monotonic() - began:.0f} s.[/]")
 

@@ -13,6 +13,7 @@ from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
 from typing import Final, TypeVar
 
+from app.catalog.shipped import shipped_chips
 from app.kit.money import parse_cny
 from app.kit.time import ceil_hour, floor_hour, hour_index, parse_rfc3339
 from app.matching.core import limits
@@ -304,20 +305,34 @@ def _request(row: _Row, buyers: dict[str, tuple[str, Facts]]) -> Request:
     )
 
 
-def find_chips(folder: Path, chips: Path | None) -> Path:
-    """Return the chips file of a market: the one given, else beside it or up to two folders above.
+def find_chips(folder: Path, chips: Path | None) -> Path | None:
+    """Return the chips file of a market: the one given, else beside it or up to two folders above, else none.
 
     Raises:
-        MarketError: if there is none.
+        MarketError: if the one given is not there.
     """
     tried = [chips] if chips is not None else [folder / up / "chips.csv" for up in (".", "..", "../..")]
-    for path in tried:
-        if path.is_file():
-            return path
-    shipped = Path(__file__).parent.parent / "catalog" / "chips.csv"
-    if chips is None and shipped.is_file():
-        return shipped
-    raise MarketError("there is no chips.csv beside the market or in the two folders above it; give one with --chips")
+    found = next((path for path in tried if path.is_file()), None)
+    if found is None and chips is not None:
+        raise MarketError(f"{chips} is not a file")
+    return found
+
+
+def _read_chips(folder: Path, chips: Path | None, rejected: list[RejectedRow]) -> dict[str, Chip]:
+    """Return the chips by name, those of the shipped catalogue where the market brings no file of its own."""
+    path = find_chips(folder, chips)
+    if path is not None:
+        return _read_table(path, lambda chip: chip.name, _chip, rejected)
+    return {
+        row.name: Chip(
+            name=row.name,
+            chip_class=row.chip_class,
+            domestic=row.domestic,
+            memory_milli_gb=None if row.memory_gb is None else int(row.memory_gb * 1000),
+            fp16_milli_tflops=None if row.fp16_tflops is None else int(row.fp16_tflops * 1000),
+        )
+        for row in shipped_chips()
+    }
 
 
 def read_market(folder: Path, chips_path: Path | None = None) -> Market:
@@ -329,7 +344,7 @@ def read_market(folder: Path, chips_path: Path | None = None) -> Market:
     if not folder.is_dir():
         raise MarketError(f"{folder} is not a folder")
     rejected: list[RejectedRow] = []
-    chips = _read_table(find_chips(folder, chips_path), lambda chip: chip.name, _chip, rejected)
+    chips = _read_chips(folder, chips_path, rejected)
     suppliers = _read_table(folder / "suppliers.csv", lambda row: row[0], _supplier, rejected)
     buyers = _read_table(folder / "buyers.csv", lambda row: row[0], _buyer, rejected)
     offers = _read_table(

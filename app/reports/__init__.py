@@ -1,0 +1,1 @@
+"""Pictures of what came of a clearing; they need the `plot` extra."""

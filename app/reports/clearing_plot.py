@@ -1,0 +1,315 @@
+"""The picture of a clearing: how full each chip class is and at what price, and who runs where and when.
+
+Drawn without a display, and alike for the same clearing: no dates or random ids in the file.
+"""
+
+# pyright: reportUnknownMemberType=false
+# Matplotlib's own stubs leave **kwargs without types.
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, cast
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib import dates, font_manager
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PatchCollection
+from matplotlib.figure import Figure
+from matplotlib.ft2font import FT2Font
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from app.kit.time import from_hour_index
+from app.matching.core.instance import Instance
+from app.matching.core.outcome import Match, Outcome
+from app.matching.results import Run
+from app.reports.lanes import F64, I64, ClassUse, Lane, Window, class_use, lanes, window_of
+
+FORMATS: Final = ("svg", "png")
+MOST_CLASSES: Final = 6
+MOST_OFFERS: Final = 12
+_DPI: Final = 150
+_WIDTH: Final = 13.0
+_COLUMNS: Final = 3
+_IN_PAIRS: Final = (2, 4)
+_CLASS_HEIGHT, _LANE_HEIGHT, _HEAD, _FOOT = 1.75, 0.46, 1.45, 0.55
+_TEXT, _FAINT, _CAPACITY, _USED, _PRICE = "#1f2933", "#7b8794", "#e4e7eb", "#3e7cb1", "#d9480f"
+_PLAIN, _SUBSIDISED = "#8fa7bf", "#2f9e6e"
+_FONTS: Final = (
+    "DejaVu Sans",
+    "Noto Sans CJK SC",
+    "Source Han Sans SC",
+    "WenQuanYi Micro Hei",
+    "PingFang SC",
+    "SimHei",
+)
+_STYLE: Final[dict[str, Any]] = {
+    "svg.hashsalt": "cardhour",
+    "svg.fonttype": "path",
+    "font.family": "DejaVu Sans",
+    "text.parse_math": False,
+    "font.size": 9,
+    "text.color": _TEXT,
+    "axes.labelcolor": _TEXT,
+    "axes.edgecolor": "#cbd2d9",
+    "axes.linewidth": 0.8,
+    "xtick.color": _FAINT,
+    "ytick.color": _FAINT,
+    "axes.spines.top": False,
+    "path.simplify": True,
+}
+_LABEL_LENGTH: Final = 26
+_FEW_DAYS: Final = 3
+_LABELLED: Final = 0.07
+# The price axis shows at least this much: less is noise.
+_LEAST_PRICE: Final = 0.1
+
+
+def draw_clearing(instance: Instance, run: Run, outcome: Outcome, path: Path) -> None:
+    """Draw a verified clearing into a file, SVG or PNG by its name.
+
+    Args:
+        instance: What was cleared.
+        run: What was asked for.
+        outcome: The result; one with matches or at least an objective.
+        path: Where the picture goes; its suffix is one of `FORMATS`.
+
+    Raises:
+        OSError: if the file can't be written.
+    """
+    with mpl.rc_context(cast("Any", _STYLE)):
+        window = window_of(instance, outcome)
+        figure = _figure(
+            class_use(instance, outcome, window, MOST_CLASSES),
+            lanes(instance, outcome, MOST_OFFERS),
+            window,
+            run,
+            outcome,
+        )
+        FigureCanvasAgg(figure)
+        kind = path.suffix.removeprefix(".").lower()
+        metadata = {"Date": None} if kind == "svg" else {"Software": None}
+        figure.savefig(path, format=kind, dpi=_DPI, metadata=metadata, facecolor="white")
+
+
+def _figure(classes: Sequence[ClassUse], rows: Sequence[Lane], window: Window, run: Run, outcome: Outcome) -> Figure:
+    columns = 2 if len(classes) in _IN_PAIRS else min(_COLUMNS, max(1, len(classes)))
+    class_rows = max(1, math.ceil(len(classes) / columns))
+    upper, lower = class_rows * _CLASS_HEIGHT, max(3, len(rows)) * _LANE_HEIGHT
+    height = _HEAD + upper + 0.95 + lower + _FOOT
+    figure = Figure(figsize=(_WIDTH, height))
+    _title(figure, height, run, outcome)
+    left, right = 0.105, 0.945
+    top = 1 - _HEAD / height
+    upper_grid = figure.add_gridspec(
+        class_rows, columns, left=0.05, right=right, top=top, bottom=top - upper / height, hspace=0.55, wspace=0.26
+    )
+    unit = _unit(outcome)
+    for index, each in enumerate(classes):
+        axes = figure.add_subplot(upper_grid[index // columns, index % columns])
+        _draw_class(axes, each, window, unit, last=index % columns == columns - 1 or index == len(classes) - 1)
+        if index % columns == 0:
+            axes.set_ylabel("cards")
+    lower_grid = figure.add_gridspec(1, 1, left=left, right=right, top=(_FOOT + lower) / height, bottom=_FOOT / height)
+    _draw_lanes(figure.add_subplot(lower_grid[0, 0]), rows, window, outcome)
+    return figure
+
+
+def _unit(outcome: Outcome) -> tuple[str, float]:
+    """Return how a price is told, and what divides the objective's unit."""
+    if outcome.objectives and outcome.objectives[0].unit == "weighted_fen":
+        return "CNY", 100.0
+    return "weighted card-hours", 1.0
+
+
+def _title(figure: Figure, height: float, run: Run, outcome: Outcome) -> None:
+    name, divisor = _unit(outcome)
+    value, bound, gap = outcome.objective_fen or 0, outcome.bound_fen or 0, outcome.gap or 0.0
+    what = "surplus" if divisor > 1 else "coverage"
+    unmatched = sum(each.blocks_unmatched for each in outcome.unmatched)
+    blocks = len(outcome.matches) + unmatched
+    subsidy = sum(match.subsidy_fen for match in outcome.matches)
+    programmes = ", ".join(programme.id for programme in run.programmes) or "no programme"
+    figure.text(
+        0.02,
+        1 - 0.30 / height,
+        f"{len(outcome.matches):,} of {blocks:,} blocks matched · {what} {value / divisor:,.0f} {name}, "
+        f"at most {gap:.2%} below the best there is",
+        fontsize=14,
+        fontweight="bold",
+        va="center",
+    )
+    figure.text(
+        0.02,
+        1 - 0.58 / height,
+        f"method {run.solver.method.value} · {outcome.status.value} · certified bound {bound / divisor:,.0f} {name} · "
+        f"{programmes}, subsidy {subsidy / 100:,.0f} CNY · times in UTC",
+        fontsize=10,
+        color=_FAINT,
+        va="center",
+    )
+    figure.legend(
+        handles=[
+            Patch(facecolor=_CAPACITY, label="cards offered"),
+            Patch(facecolor=_USED, label="cards matched"),
+            Line2D([], [], color=_PRICE, linewidth=1.4, label=f"congestion price ({name} per card-hour, right axis)"),
+        ],
+        loc="upper left",
+        bbox_to_anchor=(0.013, 1 - 0.72 / height),
+        ncols=3,
+        frameon=False,
+        fontsize=9,
+        handlelength=1.4,
+    )
+
+
+def _draw_class(axes: Axes, use: ClassUse, window: Window, unit: tuple[str, float], *, last: bool) -> None:
+    axes.stairs(*_stairs(use.capacity, window), fill=True, color=_CAPACITY, linewidth=0)
+    axes.stairs(*_stairs(use.used, window), fill=True, color=_USED, linewidth=0)
+    axes.set_ylim(0, max(1, int(use.capacity.max())) * 1.04)
+    axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+    _time_axis(axes, window, 4)
+    name = _shown(use.name, "chip class")
+    axes.set_title(
+        name, loc="left", fontsize=10, fontweight="bold" if _plain(name) else None, family=_fonts(name), pad=5
+    )
+    axes.set_title(f"{use.share:.0%} matched", loc="right", fontsize=9, color=_FAINT, pad=5)
+    price = axes.twinx()
+    price.stairs(*_stairs(use.price / unit[1], window), color=_PRICE, linewidth=1.2, baseline=None)
+    price.set_ylim(0, max(_LEAST_PRICE, float(use.price.max()) / unit[1]) * 1.15)
+    price.yaxis.set_major_locator(MaxNLocator(3))
+    price.tick_params(colors=_PRICE, length=2)
+    if last:
+        price.set_ylabel(f"{unit[0]}/card-hour" if unit[1] > 1 else "price", color=_PRICE)
+
+
+def _draw_lanes(axes: Axes, rows: Sequence[Lane], window: Window, outcome: Outcome) -> None:
+    begin, end = (_day_number(hour) for hour in (window.first, window.last))
+    patches: dict[bool, list[Rectangle]] = {False: [], True: []}
+    for index, lane in enumerate(rows):
+        bottom, scale = len(rows) - 1 - index + 0.08, 0.84 / lane.cards
+        for first, last in _open_hours(lane, window):
+            axes.add_patch(Rectangle((first, bottom), last - first, 0.84, facecolor="#f3f5f7", linewidth=0))
+        for bar in lane.bars:
+            start, hours = _day_number(bar.match.start_hour), bar.match.hours / 24
+            box = Rectangle((start, bottom + bar.card * scale), hours, bar.cards * scale)
+            patches[bool(bar.match.subsidies)].append(box)
+            _name_bar(axes, bar.match, box, end - begin, whole=bar.cards == bar.match.cards)
+    for subsidised, boxes in patches.items():
+        colour = _SUBSIDISED if subsidised else _PLAIN
+        axes.add_collection(PatchCollection(boxes, facecolor=colour, edgecolor="white", linewidth=0.6))
+    labels = [_offer_label(lane, index) for index, lane in enumerate(rows)]
+    axes.set_yticks([len(rows) - 0.5 - index for index in range(len(rows))], labels)
+    axes.tick_params(axis="y", length=0, labelsize=8.5, labelcolor=_TEXT)
+    for text, tick in zip(labels, axes.get_yticklabels(), strict=True):
+        tick.set_fontfamily(_fonts(text))
+    axes.set_ylim(0, max(1, len(rows)))
+    _time_axis(axes, window, 14)
+    axes.grid(axis="x", color="#e4e7eb", linewidth=0.6, zorder=0)
+    axes.set_axisbelow(True)
+    offers = len({match.offer for match in outcome.matches})
+    told = f"Matches on the {len(rows)} busiest of {offers} offers in use" if offers > len(rows) else "Matches by offer"
+    axes.set_title(f"{told}, as tall as their cards", loc="left", fontsize=10, fontweight="bold", pad=8)
+    if not rows:
+        axes.text(0.5, 0.5, "nothing was matched", transform=axes.transAxes, ha="center", color=_FAINT)
+    handles = [Patch(facecolor=_SUBSIDISED, label="subsidised"), Patch(facecolor=_PLAIN, label="without subsidy")]
+    axes.legend(
+        handles=handles,
+        loc="lower right",
+        bbox_to_anchor=(1.005, 1.0),
+        ncols=2,
+        frameon=False,
+        fontsize=9,
+        handlelength=1.4,
+    )
+
+
+def _open_hours(lane: Lane, window: Window) -> list[tuple[float, float]]:
+    """Return the stretches in which the offer has any cards, inside the window, in days."""
+    ends = [hour for hour, _ in lane.offer.steps[1:]] + [window.last]
+    return [
+        (_day_number(max(hour, window.first)), _day_number(min(end, window.last)))
+        for (hour, cards), end in zip(lane.offer.steps, ends, strict=True)
+        if cards and hour < window.last and end > window.first
+    ]
+
+
+def _name_bar(axes: Axes, match: Match, box: Rectangle, days: float, *, whole: bool) -> None:
+    """Write the request's ref on a bar that has the room."""
+    text = match.request
+    room = box.get_width() / days / _LABELLED * 11
+    if whole and box.get_height() > 0.3 and len(text) <= room and _drawable(text):  # noqa: PLR2004  a text's height
+        x, y = box.get_x() + box.get_width() / 2, box.get_y() + box.get_height() / 2
+        axes.text(x, y, text, ha="center", va="center", fontsize=6.5, family=_fonts(text), color="white", zorder=5)
+
+
+def _offer_label(lane: Lane, index: int) -> str:
+    ref = _shown(lane.offer.ref, f"offer {index + 1}")
+    return f"{ref}\n{lane.cards:,} × {_shown(lane.offer.chip, 'cards')}"
+
+
+def _time_axis(axes: Axes, window: Window, most: int) -> None:
+    days = window.hours / 24
+    axes.set_xlim(_day_number(window.first), _day_number(window.last))
+    if days <= _FEW_DAYS:
+        axes.xaxis.set_major_locator(dates.AutoDateLocator(minticks=2, maxticks=most))
+        axes.xaxis.set_major_formatter(dates.DateFormatter("%m-%d %Hh", tz=UTC))
+    else:
+        axes.xaxis.set_major_locator(dates.DayLocator(interval=1, tz=UTC))
+        step = math.ceil(days / most)
+        axes.set_xticks([_day_number(window.first + 24 * step * n) for n in range(math.floor(days / step) + 1)])
+        axes.xaxis.set_major_formatter(dates.DateFormatter("%m-%d", tz=UTC))
+    axes.tick_params(axis="both", length=2, labelsize=8)
+
+
+def _stairs(values: I64 | F64, window: Window) -> tuple[I64 | F64, F64]:
+    """Return values and edges with each stretch of equal values told once."""
+    starts = np.flatnonzero(np.diff(values, prepend=values[0] - 1))
+    edges = np.append(starts, window.hours).astype(np.float64)
+    return values[starts], _day_number(window.first) + edges / 24
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _day_number(hour: int) -> float:
+    """Return days since 1970, as Matplotlib counts by default."""
+    return (from_hour_index(hour) - _EPOCH) / timedelta(days=1)
+
+
+def _shown(text: str, otherwise: str) -> str:
+    """Return a name in one line, or another where no font here has its letters."""
+    line = " ".join(text.split())
+    line = line if len(line) <= _LABEL_LENGTH else f"{line[: _LABEL_LENGTH - 1]}…"
+    return line if _drawable(line) else otherwise
+
+
+@cache
+def _letters(family: str) -> frozenset[int]:
+    return frozenset(FT2Font(font_manager.findfont(family)).get_charmap())
+
+
+@cache
+def _families() -> tuple[str, ...]:
+    """Return the fonts that are here, the one that comes with Matplotlib first."""
+    installed = {entry.name for entry in font_manager.fontManager.ttflist}
+    return tuple(name for name in _FONTS if name in installed)
+
+
+def _plain(text: str) -> bool:
+    """Whether the first font has all the letters."""
+    return all(ord(letter) in _letters(_FONTS[0]) for letter in text if letter != "\n")
+
+
+def _fonts(text: str) -> list[str]:
+    return [_FONTS[0]] if _plain(text) else list(_families())
+
+
+def _drawable(text: str) -> bool:
+    return all(any(ord(letter) in _letters(family) for family in _families()) for letter in text)
