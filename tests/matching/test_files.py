@@ -155,8 +155,7 @@ def test_chips_are_looked_up_beside_and_above(tmp_path: Path) -> None:
         chips = place
         assert len(read_market(deep).chips) == 2
     chips.rename(tmp_path / "elsewhere.csv")
-    with pytest.raises(MarketError, match="chips"):
-        read_market(deep)
+    assert len(read_market(deep).chips) > 2  # the shipped catalogue's
     assert len(read_market(deep, tmp_path / "elsewhere.csv").chips) == 2
 
 
