@@ -16,7 +16,7 @@ from app.vouchers.service import store_shipped_programmes
 
 
 async def migrate(runtime: Runtime) -> str:
-    """Bring the database to the newest migration and catalogue and programmes to the shipped ones; return its revision."""
+    """Bring the database to the newest migration and add the shipped chips and programmes; return the revision."""
     await schema.upgrade(runtime.admin_url)
     database = runtime.database(WORKER_ROLE, pool_size=1)
     try:

@@ -11,12 +11,14 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy.exc import DBAPIError
 
 from app import local, schema
 from app.accounts.models import Role
 from app.demo.run import run_demo
-from app.kit.db import APP_ROLE, AUDITOR_ROLE
+from app.kit.db import AUDITOR_ROLE
 from app.kit.logging import configure_logging
+from app.kit.problems import is_unavailable
 from app.runtime import Runtime
 from app.serving import serve as run_service
 from app.settings import Settings
@@ -131,6 +133,10 @@ def _runtime(settings: Settings) -> Generator[Runtime]:
         raise fail(str(error)) from None
     try:
         yield runtime
+    except (DBAPIError, OSError) as error:
+        if not is_unavailable(error):
+            raise
+        raise fail(f"the database can't be reached; see DATABASE_URL: {error.args[0]}") from None
     finally:
         runtime.close()
 
@@ -150,12 +156,5 @@ def _prepare(runtime: Runtime) -> None:
         asyncio.run(local.migrate(runtime))
         return
 
-    async def check() -> bool:
-        database = runtime.database(APP_ROLE, pool_size=1)
-        try:
-            return await schema.is_current(database)
-        finally:
-            await database.dispose()
-
-    if not asyncio.run(check()):
+    if not asyncio.run(schema.is_migrated(runtime.admin_url)):
         raise fail("the database is not at this release's newest migration; run: cardhour migrate")

@@ -76,3 +76,13 @@ async def is_current(database: Database) -> bool:
     """Tell whether the database is at this release's newest migration."""
     async with asyncio.timeout(5), database.read(Scope("system")) as session:
         return await current_revision(session) == head_revision()
+
+
+async def is_migrated(url: URL) -> bool:
+    """Tell the same over an address of any user: before the first migration our roles are not there to act as."""
+    engine = create_async_engine(url, poolclass=NullPool)
+    try:
+        async with ReadSession(engine) as session:
+            return await current_revision(session) == head_revision()
+    finally:
+        await engine.dispose()

@@ -30,12 +30,13 @@ _BACK_OFF_SECONDS: Final = 1.0
 
 
 async def watch_embedded(runtime: Runtime) -> None:
-    """Bring the embedded server up again whenever it has died; every process that uses it watches."""
-    if runtime.embedded is None:
-        return
+    """Bring the embedded server up again whenever it has died; every process that uses it watches.
+
+    Never returns, also where another database is used and there is nothing to watch.
+    """
     while True:
         await asyncio.sleep(_WATCH_SECONDS)
-        if not runtime.embedded.is_running():
+        if runtime.embedded is not None and not runtime.embedded.is_running():
             _log.warning("embedded_postgres_died")
             await asyncio.to_thread(runtime.embedded.start)
             _log.info("embedded_postgres_restarted")

@@ -12,6 +12,7 @@ from app.client.bulk import AsyncExports, AsyncImports, Exports, Imports
 from app.client.catalogue import AsyncChips, AsyncOffers, Chips, Offers
 from app.client.core import AsyncRunner, Configuration, SyncRunner
 from app.client.transport import AsyncHttp, AsyncTransport, SyncHttp, SyncTransport
+from app.client.vouchers import AsyncLedger, AsyncProgrammes, AsyncVouchers, Ledger, Programmes, Vouchers
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 _USER_AGENT: Final = "cardhour-client/0.1"
@@ -79,6 +80,9 @@ class Client:
         self.reservations = Reservations(runner)
         self.imports = Imports(runner)
         self.exports = Exports(runner)
+        self.programmes = Programmes(runner)
+        self.vouchers = Vouchers(runner)
+        self.ledger = Ledger(runner)
 
     def close(self) -> None:
         """Close every connection."""
@@ -123,6 +127,9 @@ class AsyncClient:
         self.reservations = AsyncReservations(runner)
         self.imports = AsyncImports(runner)
         self.exports = AsyncExports(runner)
+        self.programmes = AsyncProgrammes(runner)
+        self.vouchers = AsyncVouchers(runner)
+        self.ledger = AsyncLedger(runner)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -262,6 +262,10 @@ Format: TypeAlias = Literal["csv", "jsonl"]
 """How a market is written."""
 
 
+Guard: TypeAlias = Literal["none", "debits_le_credits", "credits_le_debits"]
+"""Which side of an account may never exceed the other; pending amounts count on the side that is bounded."""
+
+
 class Health(TypedDict):
     """The service is well."""
 
@@ -374,6 +378,17 @@ OfferSort: TypeAlias = Literal["price", "-price", "earliest_start"]
 
 OfferState: TypeAlias = Literal["open", "withdrawn"]
 """Open for booking, or withdrawn (what is reserved on it stays)."""
+
+
+class OpenIn(TypedDict):
+    """A year to open a programme for; amounts left out are the programme's own."""
+
+    year: int
+    """the calendar year in the programme's time zone"""
+    pool_fen: NotRequired[int | None]
+    """what all buyers may get, in integer fen"""
+    buyer_year_fen: NotRequired[int | None]
+    """what one buyer may get, in integer fen"""
 
 
 OrganisationState: TypeAlias = Literal["pending", "approved", "rejected", "suspended"]
@@ -528,6 +543,50 @@ class SupplierOut(TypedDict):
     name: str
 
 
+class TitleOut(TypedDict):
+    """A name in two languages."""
+
+    en: str
+    zh: str
+
+
+TransferKind: TypeAlias = Literal["single", "pending", "post", "void", "expire"]
+"""`single` posts at once; `pending` reserves until one `post` (of at most as much), `void` or `expire`."""
+
+
+class TransferOut(TypedDict):
+    """An amount in fen from one account to another."""
+
+    id: str
+    seq: int
+    """the order of record"""
+    debit_id: str
+    credit_id: str
+    amount_fen: int
+    """0 for void and expire, which release all that was pending"""
+    kind: TransferKind
+    pending_id: str | None
+    """the pending transfer that this one resolves"""
+    subject: str | None
+    """what it is about: a voucher's id, as a plain UUID"""
+    created_at: str
+
+
+VoucherState: TypeAlias = Literal["earmarked", "voided"]
+"""`earmarked` with the hold, `voided` when its reservation ends before it runs."""
+
+
+class YearOut(TypedDict):
+    """A year that a programme is open for; amounts in integer fen, null where there is no cap."""
+
+    year: int
+    version: int
+    """the programme version that this year's vouchers are under"""
+    pool_fen: int | None
+    buyer_year_fen: int | None
+    opened_at: str
+
+
 class ProblemField(TypedDict):
     """One thing wrong with the input."""
 
@@ -556,6 +615,22 @@ class AcceptIn(TypedDict):
 
     side: NotRequired[Side | None]
     """for whom: needed by the desk and by who is both sides"""
+
+
+class AccountOut(TypedDict):
+    """An account of the ledger; balances in integer fen."""
+
+    id: str
+    name: str
+    kind: str
+    guard: Guard
+    """which side may never exceed the other"""
+    owner_org_id: str | None
+    debits_pending: int
+    debits_posted: int
+    credits_pending: int
+    credits_posted: int
+    created_at: str
 
 
 class AffiliationList(TypedDict):
@@ -808,6 +883,18 @@ class OrganisationOut(TypedDict):
     decided_at: str | None
 
 
+class PageAccountOut(TypedDict):
+    data: list[AccountOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""
+
+
 class PageExportSummaryOut(TypedDict):
     data: list[ExportSummaryOut]
     has_more: bool
@@ -856,6 +943,18 @@ class PageOrganisationOut(TypedDict):
     """the query as understood, so that nothing was dropped silently"""
 
 
+class PageTransferOut(TypedDict):
+    data: list[TransferOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""
+
+
 class PartnerList(TypedDict):
     """The entries of partner lists."""
 
@@ -888,6 +987,40 @@ class PlacementOut(TypedDict):
     subsidy_fen: int
     net_fen: int
     """cost less subsidy: what the buyer pays"""
+
+
+class ProgrammeDetail(TypedDict):
+    """A voucher programme with its content."""
+
+    id: str
+    version: int
+    title: TitleOut
+    grade: Literal["seed", "official", "press", "second_hand", "example"]
+    """how sure we are of its source"""
+    tiers: list[str]
+    sha256: str
+    """of the TOML as stored"""
+    stored_at: str
+    years: list[YearOut]
+    """the years it is open for"""
+    toml: str
+    """the programme as data, exactly as stored"""
+
+
+class ProgrammeOut(TypedDict):
+    """A voucher programme: its newest published version."""
+
+    id: str
+    version: int
+    title: TitleOut
+    grade: Literal["seed", "official", "press", "second_hand", "example"]
+    """how sure we are of its source"""
+    tiers: list[str]
+    sha256: str
+    """of the TOML as stored"""
+    stored_at: str
+    years: list[YearOut]
+    """the years it is open for"""
 
 
 class QuoteIn(TypedDict):
@@ -1025,6 +1158,22 @@ class ReservationOut(TypedDict):
     updated_at: str
 
 
+class VoucherOut(TypedDict):
+    """A voucher: an amount set aside for a buyer's reservation under one tier of a programme."""
+
+    id: str
+    reservation_id: str
+    buyer_org_id: str
+    programme: str
+    programme_version: int
+    tier: str
+    year: int
+    amount_fen: int
+    currency: NotRequired[Literal["CNY"]]
+    state: VoucherState
+    created_at: str
+
+
 class KeyList(TypedDict):
     """An organisation's keys, newest first."""
 
@@ -1070,6 +1219,24 @@ class PageReservationOut(TypedDict):
     """give as `before` for the page before; null on an empty page"""
     query: dict[str, Any]
     """the query as understood, so that nothing was dropped silently"""
+
+
+class PageVoucherOut(TypedDict):
+    data: list[VoucherOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""
+
+
+class ProgrammeList(TypedDict):
+    """The programmes, by id."""
+
+    data: list[ProgrammeOut]
 
 
 class QuoteOut(TypedDict):

@@ -7,6 +7,7 @@ from app.commands.bulk import add_bulk_commands
 from app.commands.keys import add_key_commands
 from app.commands.offers import offers
 from app.commands.organisations import organisations
+from app.commands.programmes import programmes
 from app.commands.requests import requests
 from app.commands.reservations import reservations
 
@@ -23,5 +24,6 @@ def add_commands(app: typer.Typer, keys: typer.Typer) -> None:
     add_booking_commands(app)
     app.add_typer(reservations, name="reservations")
     app.add_typer(organisations, name="organisations")
+    app.add_typer(programmes, name="programmes")
     add_key_commands(keys)
     add_bulk_commands(app)

@@ -27,6 +27,7 @@ from app.matching.core.objective import enabled_card_hours, windfall_fen
 from app.matching.core.outcome import Outcome, Status
 from app.matching.core.solve import solve
 from app.matching.core.verify import VerificationError, verify
+from app.matching.core.warm import warm_up
 from app.matching.core.watch import Report
 from app.matching.files import Market, MarketError, default_as_of, instance_of, read_market
 from app.matching.results import Result, ResultError, Run, read_result, result_to_json, write_result
@@ -209,6 +210,8 @@ def clear(
         programmes: tuple[Programme, ...] = tuple(load_programme(name, chosen[name]) for name in names)
         read, instance, run = _load(market, chips, Run(solver, programmes, _moment(as_of), limit_requests))
         with _Screen(console) as show:
+            show(Report("compile", None, None, 0.0))
+            warm_up()
             outcome = solve(instance, solver, progress=show)
         if outcome.status in {Status.OPTIMAL, Status.FEASIBLE}:
             verify(instance, solver, outcome, explained=False)
@@ -266,12 +269,12 @@ def _check(result: Result, market: Path, chips: Path | None) -> None:
         raise VerificationError(f"instance_sha256 is {result.instance_sha256}, the market gives {sha256}")
     if read.rejected != result.rejected:
         raise VerificationError("rejected_rows are not those of the market")
-    if result.gap != result.outcome.gap:
-        raise VerificationError(f"gap is {result.gap}, recomputed {result.outcome.gap}")
     try:
         verify(instance, result.run.solver, result.outcome)
     except InstanceError as error:
         raise VerificationError(f"config: {error}") from None
+    if result.gap != result.outcome.gap:
+        raise VerificationError(f"gap is {result.gap}, recomputed {result.outcome.gap}")
 
 
 @clearing.command("verify-clearing")

@@ -44,3 +44,4 @@ RESOLUTION_MISMATCH: Final = map_constraint(
         "入账、作废或过期须对应同一对账户之间、金额不小于其数的待定转账。",
     ),
 )
+map_constraint("ledger_transfer_pending_id_fkey", RESOLUTION_MISMATCH)

@@ -5,13 +5,30 @@ last in the order of locks; post all of a transaction's transfers at once, or lo
 """
 
 from collections.abc import Collection, Sequence
+from typing import Final
 from uuid import UUID
 
 from app.kit.db import ReadSession, WriteSession
 from app.kit.ids import new_id
 from app.ledger import repository
+from app.ledger.errors import (
+    ALREADY_RESOLVED,
+    FUNDS_EXHAUSTED,
+    OVERCREDITED,
+    RESOLUTION_MISMATCH,
+    TRANSFER_EXISTS,
+)
 from app.ledger.models import RELEASES, Account, TransferKind
 from app.ledger.repository import NewAccount, NewTransfer
+
+# What the database may refuse of a posting, told at the transaction's edge.
+POSTING_REFUSALS: Final = (
+    FUNDS_EXHAUSTED,
+    OVERCREDITED,
+    ALREADY_RESOLVED,
+    RESOLUTION_MISMATCH,
+    TRANSFER_EXISTS,
+)
 
 
 async def open_accounts(session: WriteSession, accounts: Collection[NewAccount]) -> frozenset[str]:
@@ -37,8 +54,7 @@ async def post_transfers(session: WriteSession, transfers: Sequence[NewTransfer]
     """Post transfers, all or none; guards are checked once for all of them together.
 
     Raises:
-        DBAPIError: at the edge `funds_exhausted`, `overcredited`, `already_resolved`, `resolution_mismatch`,
-            `transfer_exists`.
+        Problem: one of `POSTING_REFUSALS`, at the edge.
     """
     await repository.insert_transfers(session, transfers)
 

@@ -1,4 +1,4 @@
-"""The checks of the ledger and of vouchers: balances are folded again from the transfers, earmarks held against both."""
+"""The checks of the ledger and of vouchers: balances folded again from the transfers, earmarks held against both."""
 
 from typing import Final
 
@@ -94,17 +94,21 @@ LEDGER_CHECKS: Final = (
             SELECT t.subject, d.name AS source, d.kind, t.credit_id, t.amount_fen
             FROM ledger_transfer t JOIN ledger_account d ON d.id = t.debit_id
             WHERE t.kind = 'pending' AND NOT EXISTS (SELECT FROM ledger_transfer r WHERE r.pending_id = t.id)
+        ),
+        found AS (
+            SELECT v.id, v.amount_fen,
+                count(*) FILTER (WHERE leg.credit_id = v.account_id
+                    AND leg.source = v.programme_id || '/pool/' || v.year) AS pools,
+                count(*) FILTER (WHERE leg.kind = 'buyer_quota' AND leg.source LIKE '%/' || v.year) AS quotas
+            FROM voucher v LEFT JOIN leg ON leg.subject = v.id AND leg.amount_fen = v.amount_fen
+            WHERE v.state = 'earmarked' GROUP BY v.id
         )
         SELECT format('voucher %s is %s and its reservation %s', v.id, v.state, coalesce(r.state, 'missing'))
         FROM voucher v LEFT JOIN reservation r ON r.id = v.subject_id AND r.buyer_org_id = v.buyer_org_id
         WHERE r.id IS NULL OR (v.state = 'earmarked') <> (r.state NOT IN ('cancelled', 'expired'))
         UNION ALL
-        SELECT format('voucher %s over %s fen has no such amount pending on its pool and cap', v.id, v.amount_fen)
-        FROM voucher v WHERE v.state = 'earmarked' AND (
-            (SELECT count(*) FROM leg WHERE leg.subject = v.id AND leg.amount_fen = v.amount_fen
-                AND leg.credit_id = v.account_id AND leg.source = v.programme_id || '/pool/' || v.year) <> 1
-            OR (SELECT count(*) FROM leg WHERE leg.subject = v.id AND leg.amount_fen = v.amount_fen
-                AND leg.kind = 'buyer_quota' AND leg.source LIKE '%/' || v.year) <> 1)
+        SELECT format('voucher %s over %s fen has no such amount pending on its pool and cap', id, amount_fen)
+        FROM found WHERE pools <> 1 OR quotas <> 1
         UNION ALL
         SELECT format('%s fen are pending for %s, which is no open voucher', leg.amount_fen, leg.subject)
         FROM leg LEFT JOIN voucher v ON v.id = leg.subject WHERE v.state IS DISTINCT FROM 'earmarked'

@@ -45,6 +45,15 @@ async def get_version(session: ReadSession, programme: str, version: int) -> Pro
     return await session.get(ProgrammeVersion, (programme, version))
 
 
+async def insert_year(session: WriteSession, row: dict[str, Any]) -> ProgrammeYear:
+    """Record that a programme is open for a year.
+
+    Raises:
+        DBAPIError: `programme_year_pkey` (translated at the edge).
+    """
+    return (await session.scalars(insert(ProgrammeYear).values(**row).returning(ProgrammeYear))).one()
+
+
 async def find_years(session: ReadSession, programme: str | None = None) -> list[ProgrammeYear]:
     """Return the years that a programme, or any, is open for."""
     statement = select(ProgrammeYear)

@@ -129,16 +129,17 @@ async def open_year(
     stored = await repository.get_version(session, programme, version)
     if stored is None or stored.state != VersionState.PUBLISHED.value:
         raise NOT_FOUND.problem(what="programme")
-    opened = ProgrammeYear(
-        programme_id=programme,
-        year=year,
-        programme_version=version,
-        pool_fen=pool_fen,
-        buyer_year_fen=buyer_year_fen,
-        opened_at=now,
+    opened = await repository.insert_year(
+        session,
+        {
+            "programme_id": programme,
+            "year": year,
+            "programme_version": version,
+            "pool_fen": pool_fen,
+            "buyer_year_fen": buyer_year_fen,
+            "opened_at": now,
+        },
     )
-    session.add(opened)
-    await session.flush()
     treasury, pool = caps.treasury_name(programme), caps.pool_name(programme, year)
     sources = [caps.quota_source_name(programme, year)]
     totals = caps.tier_totals(caps.programme_of(stored.toml, stored.sha256))

@@ -20,14 +20,23 @@ from app.matching.core.fcfs import fill_up, serve_in_order, submission_order
 from app.matching.core.objective import rank, stages
 from app.matching.core.outcome import Duals, Match
 from app.matching.core.plan import Plan, copy_plan
-from app.matching.core.prices import PriceSearch, integer_duals
+from app.matching.core.prices import PriceSearch, integer_duals, nearest_values
 from app.matching.core.search import Search, guide_of, share_out
 from app.matching.core.watch import Watch
 
 F64 = npt.NDArray[np.float64]
 
-PASSES: Final = 240
+PASSES: Final = 200
+PRICE_SHARE: Final = 0.3
+QUICK_SHARE: Final = 0.1
 ROUNDS_PER_LOOK: Final = 400
+MIN_WORK_PER_LOOK: Final = 1_000
+LOOK_EVERY: Final = 0.08
+# A request whose best column loses more than this part of its value at the prices is no seed of a ruin.
+HOPELESS: Final = 0.03
+# The loss tolerated at first, relative to the mean worth of a block, and when none is any more.
+TOLERANCE: Final = 0.03
+COLD_FROM: Final = 0.95
 EXACT_INTERVALS: Final = 6_000
 EXACT_DETERMINISTIC_PER_WORK: Final = 0.05
 
@@ -46,7 +55,8 @@ class Best:
         done = finish(self.columns, plan)
         matches = matches_of(self.columns, done)
         key = rank_of(self.columns, matches)
-        if key <= self.key:
+        # Of equals, the one with more matches: an outcome is maximal.
+        if (key, len(matches)) <= (self.key, len(self.matches)):
             return False
         self.matches, self.plan, self.key = matches, done, key
         return True
@@ -86,8 +96,8 @@ def find_prices(columns: Columns, watch: Watch, share: float, best: Best | None)
     scale = columns.lexicographic_scale
     while search.passes < PASSES and not watch.spent(share):
         before = search.work
-        search.advance()
-        if search.passes % 6 == 0:
+        search.advance(max(search.passes / PASSES, watch.fraction() / share))
+        if search.passes % 8 == 0:
             search.assess()
         watch.add(search.work - before)
         watch.tell("prices", best.key[0] if best is not None else None, search.best_value / scale)
@@ -99,34 +109,50 @@ def run_clear(columns: Columns, pinned: Plan, watch: Watch) -> tuple[Best, Duals
     """Clear; return the best matches, the duals, whether they are proved optimal, and CP-SAT's own bound."""
     best = first_come(columns, pinned)
     watch.tell("first come", best.key[0], None)
-    search = find_prices(columns, watch, 0.35, best)
+    search = find_prices(columns, watch, PRICE_SHARE, best)
     bound = search.best_value / columns.lexicographic_scale
+    primal = _greedy(columns, search, pinned, best, watch)
+    watch.tell("greedy", best.key[0], bound)
+    small = _intervals(columns) <= EXACT_INTERVALS
+    proved, own = _exact(columns, best, watch, QUICK_SHARE) if small else (False, None)
+    if not proved:
+        _recreate(primal, best, watch, bound, 0.5 if small else 1.0)
+        if small:
+            proved, own = _exact(columns, best, watch, 1.0)
+    return best, integer_duals(columns, search.best), proved, own
+
+
+def _greedy(columns: Columns, search: PriceSearch, pinned: Plan, best: Best, watch: Watch) -> Search:
+    """Insert by reduced value: first what gains at the prices, then whatever fits."""
     guide = guide_of(columns, search.best, search.best_reduced)
+    nearest = nearest_values(columns, search.best)
+    top = np.zeros(nearest.size, dtype=np.float64)
+    leading = np.diff(columns.demand.pair_ptr) > 0
+    top[leading] = columns.pairs.top[columns.demand.pair_ptr[:-1][leading]]
+    hopeful = np.flatnonzero(leading & (nearest > -HOPELESS * top)).astype(np.int64)
     locked = np.flatnonzero(pinned.pair >= 0)
+    primal = Search(columns, copy_plan(pinned), guide, columns.config.seed, locked, hopeful)
     order = np.argsort(-search.best_reduced, kind="stable")
-    primal = Search(columns, copy_plan(pinned), guide, columns.config.seed, locked)
     primal.greedy(order, 1.0, 0.0)
     primal.greedy(order, 1.0, -np.inf)
     best.offer(primal.plan)
     watch.add(int(primal.work[0]))
-    watch.tell("greedy", best.key[0], bound)
-    small = _intervals(columns) <= EXACT_INTERVALS
-    if small:
-        proved, own = _exact(columns, best, watch, 0.5)
-        if proved:
-            return best, integer_duals(columns, search.best), True, own
-    _recreate(primal, best, watch, bound)
-    return best, integer_duals(columns, search.best), False, None
+    return primal
 
 
-def _recreate(primal: Search, best: Best, watch: Watch, bound: float) -> None:
-    looks = 0
-    while not watch.spent(1.0) and primal.requests.size:
+def _recreate(primal: Search, best: Best, watch: Watch, bound: float, until: float) -> None:
+    """Ruin and recreate until a fraction of the limit is used, ever less tolerant of a loss."""
+    began = watch.fraction()
+    placed = max(1, int((primal.plan.pair >= 0).sum()))
+    tolerance = TOLERANCE * max(0.0, primal.value) / placed
+    shown = began
+    while not watch.spent(until) and primal.requests.size:
+        progress = (watch.fraction() - began) / max(1e-9, until - began)
         before = int(primal.work[0])
-        primal.improve(ROUNDS_PER_LOOK, 0.0)
-        watch.add(max(1000, int(primal.work[0]) - before))
-        looks += 1
-        if looks % 50 == 0:
+        primal.improve(ROUNDS_PER_LOOK, tolerance * max(0.0, 1.0 - progress / COLD_FROM))
+        watch.add(max(MIN_WORK_PER_LOOK, int(primal.work[0]) - before))
+        if watch.fraction() - shown > LOOK_EVERY:
+            shown = watch.fraction()
             best.offer(primal.plan)
         watch.tell("ruin and recreate", best.key[0], bound)
     best.offer(primal.plan)

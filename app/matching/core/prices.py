@@ -8,7 +8,6 @@ settles far sooner than one step per pass; averages over the passes give the smo
 # NumPy's stubs type an element read at an untyped index as an array; compiled code reads scalars.
 # pyright: reportArgumentType=false, reportReturnType=false
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -27,6 +26,9 @@ I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
 
 CHUNKS: Final = 24
+# Relative to the typical score of a card-hour.
+FIRST_STEP: Final = 0.1
+LAST_STEP_RATIO: Final = 5e-4
 
 
 class Prices(NamedTuple):
@@ -148,15 +150,19 @@ def choose(
     order: I64,
     low: int,
     high: int,
+    floor: float,
 ) -> int:
-    """Let requests order[low:high] choose anew at these prices; return the hours looked at."""
+    """Let requests order[low:high] choose anew at these prices, what is worth more than `floor`.
+
+    Returns the hours looked at.
+    """
     sigma = np.zeros(WIDTH, dtype=np.int64)
     scratch = np.zeros(WIDTH, dtype=np.int64)
     best_sigma = np.zeros(WIDTH, dtype=np.int64)
     work = 0
     for position in range(low, high):
         request = order[position]
-        best_pair, best_start, best_option_id, best = -1, 0, -1, 0.0
+        best_pair, best_start, best_option_id, best = -1, 0, -1, floor
         for pair in range(demand.pair_ptr[request], demand.pair_ptr[request + 1]):
             if pairs.top[pair] <= best:
                 break
@@ -238,7 +244,17 @@ def reduced_values(columns: Columns, prices: Prices) -> tuple[F64, int]:
     return choices.reduced, work
 
 
-def _choose(columns: Columns, prices: Prices, choices: Choices, order: I64, low: int, high: int) -> int:
+def nearest_values(columns: Columns, prices: Prices) -> F64:
+    """Return max_k r_k of every request, below 0 too, in units of the score; −inf without a column."""
+    choices = no_choices(columns)
+    order = np.arange(columns.demand.weight.size)
+    _choose(columns, prices, choices, order, 0, order.size, -np.inf)
+    return choices.reduced
+
+
+def _choose(
+    columns: Columns, prices: Prices, choices: Choices, order: I64, low: int, high: int, floor: float = 0.0
+) -> int:
     return choose(
         columns.supply,
         columns.demand,
@@ -251,6 +267,7 @@ def _choose(columns: Columns, prices: Prices, choices: Choices, order: I64, low:
         order,
         low,
         high,
+        floor,
     )
 
 
@@ -260,8 +277,6 @@ class PriceSearch:
 
     columns: Columns
     seed: int
-    rate: float = 0.35
-    decay: float = 0.955
     passes: int = 0
     work: int = 0
 
@@ -290,10 +305,10 @@ class PriceSearch:
         self.work += work
         return dual_value(self.columns, prices, reduced), reduced
 
-    def advance(self) -> None:
-        """Make one pass over all requests, and keep the average of the prices where it bounds better."""
+    def advance(self, progress: float) -> None:
+        """Make one pass over all requests; steps shrink as `progress` goes from 0 to 1."""
         columns = self.columns
-        step = self.rate * self.decay**self.passes
+        step = FIRST_STEP * LAST_STEP_RATIO**progress
         self.random.shuffle(self.order)
         edges = np.linspace(0, self.order.size, min(CHUNKS, max(1, self.order.size)) + 1).astype(np.int64)
         for low, high in pairwise(edges):
@@ -317,16 +332,6 @@ class PriceSearch:
         if value < self.best_value:
             self.best = Prices(*(array.copy() for array in self.average))
             self.best_value, self.best_reduced = value, reduced
-
-
-def run_prices(search: PriceSearch, passes: int, stop: Callable[[], bool]) -> None:
-    """Advance until so many passes are made or `stop` says so; the best prices are kept in the search."""
-    for count in range(passes):
-        search.advance()
-        if count % 5 == 4 or count == passes - 1:  # noqa: PLR2004 - an evaluation costs a pass
-            search.assess()
-        if stop():
-            break
 
 
 def integer_duals(columns: Columns, prices: Prices) -> Duals:

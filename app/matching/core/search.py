@@ -17,7 +17,7 @@ import numpy.typing as npt
 from app.matching.core.columns import Columns, Demand, Pairs, Supply
 from app.matching.core.compiled import compiled
 from app.matching.core.plan import Plan, empty_slot, put, share_room, take
-from app.matching.core.prices import Prices, cheapest_window
+from app.matching.core.prices import Prices
 from app.matching.core.sigma import WIDTH, Terms, best_option
 
 I32 = npt.NDArray[np.int32]
@@ -29,6 +29,10 @@ Mask = npt.NDArray[np.bool_]
 MAX_FREED: Final = 64
 MAX_TRIED: Final = 96
 MAX_TOUCHED: Final = 4096
+# How much dearer a start feels that splits the free time of an offer.
+LOOSE: Final = 0.3
+# How often a round makes room for one block instead of freeing blocks at random.
+EJECT: Final = 0.5
 
 
 class Guide(NamedTuple):
@@ -165,6 +169,52 @@ def _load(pairs: Pairs, terms: Terms, guide: Guide, plan: Plan, book: Book) -> f
 
 
 @compiled
+def snug_window(supply: Supply, pairs: Pairs, prices: F64, free: I32, pair: int, loose: float) -> tuple[int, float]:
+    """Return (start, price) of the feasible start with the least Σ price, start −1 if none.
+
+    A start with room for the same gang both before and after it splits the free time: its price counts `loose` more.
+    """
+    offer = pairs.offer[pair]
+    cards = pairs.cards[pair]
+    hours = pairs.hours[pair]
+    row = supply.row_ptr[offer] - supply.first_hour[offer]
+    first = row + pairs.first[pair]
+    last = row + pairs.last[pair]
+    end_row = supply.row_ptr[offer + 1]
+    begin_row = supply.row_ptr[offer]
+    best = -1
+    least = 0.0
+    least_true = 0.0
+    total = 0.0
+    blocked = first - 1
+    for hour in range(first, first + hours - 1):
+        total += prices[hour]
+        if free[hour] < cards:
+            blocked = hour
+    for start in range(first, last + 1):
+        end = start + hours - 1
+        total += prices[end]
+        if free[end] < cards:
+            blocked = end
+        if blocked < start and (best < 0 or total < least):
+            snug = (
+                start == begin_row  # noqa: PLR1714 - a set would be built for every start
+                or start == first
+                or start == last
+                or end + 1 == end_row
+                or free[start - 1] < cards
+                or free[end + 1] < cards
+            )
+            felt = total if snug else total * (1.0 + loose)
+            if best < 0 or felt < least:
+                best = start
+                least = felt
+                least_true = total
+        total -= prices[start]
+    return (best - row if best >= 0 else -1), least_true
+
+
+@compiled
 def best_place(
     supply: Supply,
     demand: Demand,
@@ -200,7 +250,7 @@ def best_place(
             value += gain
         if value <= best:
             continue
-        start, price = cheapest_window(supply, pairs, guide.capacity, plan.free, pair, True)
+        start, price = snug_window(supply, pairs, guide.capacity, plan.free, pair, LOOSE)
         work[0] += pairs.last[pair] - pairs.first[pair] + pairs.hours[pair]
         if start < 0:
             continue
@@ -273,7 +323,9 @@ def _greedy(
     scratch = np.zeros((3, WIDTH), dtype=np.int64)
     gained = 0.0
     for request in order:
-        _, more = insert(supply, demand, pairs, terms, guide, plan, book, request, beta, floor, slots, 0, scratch, work)
+        _, more = insert(
+            supply, demand, pairs, terms, guide, plan, book, request, beta, floor, slots, 0, scratch, work
+        )  # fmt: skip
         gained += more
     return gained
 
@@ -377,6 +429,55 @@ def _ruin(
 
 
 @compiled
+def _eject(
+    supply: Supply,
+    demand: Demand,
+    pairs: Pairs,
+    terms: Terms,
+    plan: Plan,
+    book: Book,
+    freed: Freed,
+    pair: int,
+    start: int,
+    state: U64,
+) -> int:
+    """Free blocks until the pair fits at this start, those that are worth little for what they use first."""
+    offer = pairs.offer[pair]
+    end = start + pairs.hours[pair]
+    row = supply.row_ptr[offer] - supply.first_hour[offer]
+    count = 0
+    for _ in range(MAX_FREED):
+        tight = -1
+        for hour in range(row + start, row + end):
+            if plan.free[hour] < pairs.cards[pair]:
+                tight = hour - row
+                break
+        if tight < 0:
+            break
+        # Of the blocks that run at the first hour that is too full, the least worth per card-hour, with some noise.
+        slot = book.head[offer]
+        poorest = -1
+        least = 0.0
+        while slot >= 0:
+            held = plan.pair[slot]
+            begin = plan.start[slot]
+            if begin <= tight < begin + pairs.hours[held] and not book.locked[slot]:
+                use = 1.0 * pairs.cards[held] * pairs.hours[held]
+                felt = book.worth[slot] / use * (0.6 + 0.8 * next_random(state))
+                if poorest < 0 or felt < least:
+                    poorest = slot
+                    least = felt
+            slot = book.after[slot]
+        if poorest < 0:
+            break
+        before = count
+        count = _free_slot(supply, demand, pairs, terms, plan, book, freed, count, poorest)
+        if count == before:
+            break
+    return count
+
+
+@compiled
 def _add(tried: I64, count: int, request: int) -> int:
     """Append a request unless it is there; return the new length."""
     for index in range(count):
@@ -430,10 +531,19 @@ def _neighbours(
 
 @compiled
 def _sort_tried(
-    pairs: Pairs, demand: Demand, guide: Guide, tried: I64, count: int, key: F64, mode: float, noise: float, state: U64
+    pairs: Pairs,
+    demand: Demand,
+    guide: Guide,
+    tried: I64,
+    first: int,
+    count: int,
+    key: F64,
+    mode: float,
+    noise: float,
+    state: U64,
 ) -> None:
     """Order the requests to try by a noisy key: reduced value, density of value, or size."""
-    for index in range(count):
+    for index in range(first, count):
         request = tried[index]
         pair = demand.pair_ptr[request]
         use = 1.0 * pairs.cards[pair] * pairs.hours[pair]
@@ -444,10 +554,10 @@ def _sort_tried(
         else:
             value = use
         key[index] = value * (1.0 + noise * (next_random(state) - 0.5))
-    for index in range(1, count):
+    for index in range(first + 1, count):
         request, value = tried[index], key[index]
         at = index
-        while at > 0 and key[at - 1] < value:
+        while at > first and key[at - 1] < value:
             tried[at], key[at] = tried[at - 1], key[at - 1]
             at -= 1
         tried[at], key[at] = request, value
@@ -484,8 +594,12 @@ def improve(
         spread = int(next_random(state) * next_random(state) * 48.0)
         low, high = start - spread, start + pairs.hours[pair] + spread
         most = 1 + int(next_random(state) * 10.0)
-        count = _ruin(supply, demand, pairs, terms, plan, book, freed, 0, offer, low, high, most, state)
-        if high_pair - low_pair > 1 and next_random(state) < 0.3:  # noqa: PLR2004 - a second offer now and then
+        eject = next_random(state) < EJECT and plan.placed[request] < demand.blocks[request]
+        if eject:
+            count = _eject(supply, demand, pairs, terms, plan, book, freed, pair, start, state)
+        else:
+            count = _ruin(supply, demand, pairs, terms, plan, book, freed, 0, offer, low, high, most, state)
+        if not eject and high_pair - low_pair > 1 and next_random(state) < 0.3:  # noqa: PLR2004 - a second offer now and then
             second = pairs.offer[low_pair + int(next_random(state) * (high_pair - low_pair))]
             if second != offer:
                 count = _ruin(
@@ -493,6 +607,8 @@ def improve(
                 )
         size = 0
         lost = 0.0
+        if eject:
+            size = _add(tried, size, request)
         for index in range(count):
             lost += book.worth[freed.slot[index]]
             size = _add(tried, size, book.slot_request[freed.slot[index]])
@@ -501,14 +617,15 @@ def improve(
         size = _neighbours(
             demand, pairs, plan, book, offer, low, high, tried, size, int(next_random(state) * 10.0), state
         )
-        _sort_tried(pairs, demand, guide, tried, size, key, next_random(state), 0.8, state)
+        _sort_tried(pairs, demand, guide, tried, 1 if eject else 0, size, key, next_random(state), 0.8, state)
         beta = 1.0 if next_random(state) < 0.7 else 0.3  # noqa: PLR2004 - prices mostly guide, sometimes a little
         used = 0
         gained = 0.0
         for index in range(size):
             used, more = insert(
-                supply, demand, pairs, terms, guide, plan, book, tried[index], beta, -np.inf, slots, used, scratch, work
-            )
+                supply, demand, pairs, terms, guide, plan, book, tried[index], beta, -np.inf, slots, used, scratch,
+                work,
+            )  # fmt: skip
             gained += more
         if gained >= lost - tolerance * -np.log(next_random(state) + 1e-12):
             total += gained - lost
@@ -589,7 +706,7 @@ def reopen(pairs: Pairs, terms: Terms, plan: Plan, order: I64) -> None:
 class Search:
     """A plan under improvement, with its book."""
 
-    def __init__(self, columns: Columns, plan: Plan, guide: Guide, seed: int, locked: I64) -> None:
+    def __init__(self, columns: Columns, plan: Plan, guide: Guide, seed: int, locked: I64, hopeful: I64) -> None:
         self.columns = columns
         self.plan = plan
         self.guide = guide
@@ -599,7 +716,7 @@ class Search:
         self.work = np.zeros(1, dtype=np.int64)
         # Any odd word will do as long as it isn't 0.
         self.state = np.array([0x9E3779B97F4A7C15 ^ (2 * seed + 1)], dtype=np.uint64)
-        self.requests = np.flatnonzero(np.diff(columns.demand.pair_ptr) > 0).astype(np.int64)
+        self.requests = hopeful
         self.value = float(_load(columns.pairs, columns.terms, guide, plan, self.book))
         self.slots = np.zeros(max(MAX_TOUCHED, 2), dtype=np.int64)
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from app.matching.core.assemble import ended, finished, matches_of
-from app.matching.core.clear import Best, find_prices, finish, first_come, rank_of, run_clear
+from app.matching.core.clear import Best, find_prices, first_come, rank_of, run_clear
 from app.matching.core.columns import Columns, build_columns
 from app.matching.core.config import Method, Objective, SolverConfig
 from app.matching.core.cpsat import build_model, solve_model, surplus_scale
@@ -96,8 +96,7 @@ def _run_cpsat(columns: Columns, watch: Watch) -> Outcome:
         return ended(Status.TIMEOUT, "CP-SAT found no solution in time")
     best = Best(columns, matches_of(columns, solved.plan), solved.plan, (0,))
     best.key = rank_of(columns, best.matches)
-    if not solved.proved:
-        best.offer(finish(columns, solved.plan))
+    best.offer(solved.plan)
     search = find_prices(
         columns, Watch(time.monotonic, seconds=None, work=CERTIFICATE_WORK, progress=None, cancelled=None), 1.0, None
     )

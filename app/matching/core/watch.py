@@ -69,6 +69,12 @@ class Watch:
             return self._used >= share * self._work * WORK_UNIT
         return self._seconds is not None and self.seconds() >= share * self._seconds
 
+    def fraction(self) -> float:
+        """Return how much of the limit is used, 0 to 1."""
+        if self._work is not None:
+            return min(1.0, self._used / (self._work * WORK_UNIT))
+        return min(1.0, self.seconds() / self._seconds) if self._seconds else 0.0
+
     def left(self, share: float) -> tuple[float | None, float | None]:
         """Return a share of what is left, as (seconds, work units); one of them is `None`."""
         if self._work is not None:

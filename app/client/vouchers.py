@@ -1,0 +1,136 @@
+"""Voucher programmes, vouchers, and the ledger."""
+
+from app.client.core import AsyncResource, Call, Resource, SyncResource, method, rows
+from app.client.types import (
+    AccountOut,
+    OpenIn,
+    PageAccountOut,
+    PageTransferOut,
+    PageVoucherOut,
+    ProgrammeDetail,
+    ProgrammeList,
+    TransferKind,
+    TransferOut,
+    VoucherOut,
+    VoucherState,
+    YearOut,
+)
+
+_PROGRAMMES = "/v1/programmes"
+
+
+class ProgrammeMethods(Resource):
+    """Voucher programmes."""
+
+    @method
+    def list(self) -> Call[ProgrammeList]:
+        """Every programme, with the years it is open for."""
+        return Call("GET", _PROGRAMMES)
+
+    @method
+    def read(self, programme_id: str) -> Call[ProgrammeDetail]:
+        """A programme with its content."""
+        return Call("GET", f"{_PROGRAMMES}/{programme_id}")
+
+    @method
+    def open(
+        self, programme_id: str, year: int, *, pool_fen: int | None = None, buyer_year_fen: int | None = None
+    ) -> Call[YearOut]:
+        """Fill a programme's budgets of a year (the desk); amounts left out are the programme's own."""
+        body: OpenIn = {"year": year, "pool_fen": pool_fen, "buyer_year_fen": buyer_year_fen}
+        return Call("POST", f"{_PROGRAMMES}/{programme_id}/open", json=body, keyed=True)
+
+
+class VoucherMethods(Resource):
+    """Vouchers: a buyer's own; all for the desk and auditors."""
+
+    def _list(
+        self,
+        *,
+        state: VoucherState | None = None,
+        programme: str | None = None,
+        reservation_id: str | None = None,
+        limit: int | None = None,
+        after: str | None = None,
+        before: str | None = None,
+    ) -> Call[PageVoucherOut]:
+        """One page of vouchers, in the order they were earmarked."""
+        query = {
+            "state": state,
+            "programme": programme,
+            "reservation_id": reservation_id,
+            "limit": limit,
+            "after": after,
+            "before": before,
+        }
+        return Call("GET", "/v1/vouchers", query)
+
+    page = method(_list)
+    each = rows(_list, VoucherOut)
+
+
+class LedgerMethods(Resource):
+    """Accounts and transfers: those on one's own accounts; all for the desk and auditors."""
+
+    def _accounts(
+        self,
+        *,
+        kind: str | None = None,
+        name: str | None = None,
+        limit: int | None = None,
+        after: str | None = None,
+        before: str | None = None,
+    ) -> Call[PageAccountOut]:
+        """One page of accounts with their balances, in the order they were opened."""
+        query = {"kind": kind, "name": name, "limit": limit, "after": after, "before": before}
+        return Call("GET", "/v1/ledger/accounts", query)
+
+    def _transfers(
+        self,
+        *,
+        account_id: str | None = None,
+        subject: str | None = None,
+        kind: TransferKind | None = None,
+        limit: int | None = None,
+        after: str | None = None,
+        before: str | None = None,
+    ) -> Call[PageTransferOut]:
+        """One page of transfers, in the order of record."""
+        query = {
+            "account_id": account_id,
+            "subject": subject,
+            "kind": kind,
+            "limit": limit,
+            "after": after,
+            "before": before,
+        }
+        return Call("GET", "/v1/ledger/transfers", query)
+
+    accounts = method(_accounts)
+    each_account = rows(_accounts, AccountOut)
+    transfers = method(_transfers)
+    each_transfer = rows(_transfers, TransferOut)
+
+
+class Programmes(ProgrammeMethods, SyncResource):
+    """Voucher programmes."""
+
+
+class AsyncProgrammes(ProgrammeMethods, AsyncResource):
+    """Voucher programmes, awaited."""
+
+
+class Vouchers(VoucherMethods, SyncResource):
+    """Vouchers."""
+
+
+class AsyncVouchers(VoucherMethods, AsyncResource):
+    """Vouchers, awaited."""
+
+
+class Ledger(LedgerMethods, SyncResource):
+    """The ledger."""
+
+
+class AsyncLedger(LedgerMethods, AsyncResource):
+    """The ledger, awaited."""

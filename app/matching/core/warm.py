@@ -1,0 +1,44 @@
+"""Compile ahead: run a toy market once, so that no run's time goes into compiling.
+
+Worth a call at the start of a worker or a command; after the first time on a machine the code is read from disk.
+"""
+
+from datetime import UTC, datetime
+
+from app.matching.core.config import Method, SolverConfig
+from app.matching.core.instance import Alternative, Budget, Chip, Component, Instance, Offer, Option, Request
+from app.matching.core.solve import solve
+from app.matching.core.verify import verify
+
+_HOUR = 500_000
+_SUBMITTED = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def warm_up() -> None:
+    """Clear and verify a toy market: two offers, three requests (one of two blocks), a subsidy."""
+    component = Component("p", "t", 500_000, 0, None, False, ("p/pool/2026",))
+    instance = Instance(
+        chips=(Chip("c"),),
+        offers=tuple(
+            Offer(f"o{i}", "s", "r", "c", 8, None, 10, 10, "partner", ((_HOUR, 4), (_HOUR + 8, 0))) for i in range(2)
+        ),
+        requests=tuple(
+            Request(
+                f"q{i}",
+                "b",
+                _SUBMITTED,
+                1,
+                1 + i % 2,
+                1 + i % 2,
+                _HOUR,
+                _HOUR + 8,
+                (Alternative("any", 2 + i, 2 + i, most, most),),
+            )
+            for i in range(3)
+            for most in ((2 + i) ** 2 * (5 + 8 * i),)
+        ),
+        budgets=(Budget("p/pool/2026", 1_000),),
+        options=(Option("b", "partner", None, (component,)),),
+    )
+    config = SolverConfig(method=Method.CLEAR, work_limit=1)
+    verify(instance, config, solve(instance, config))
