@@ -102,9 +102,9 @@ FAILED: Final = _end(
 )
 
 
-def error_json(code: ErrorCode, **params: object) -> dict[str, Any]:
+def error_json(end: ErrorCode, /, **params: object) -> dict[str, Any]:
     """Return why a run ended, as it is stored."""
-    return {"code": code.code, "params": params}
+    return {"code": end.code, "params": params}
 
 
 def end_sentence(stored: Mapping[str, Any], language: str) -> str:

@@ -14,7 +14,6 @@ from app.kit.ids import TypeId, decode_id
 from app.kit.schemas import Moment, Output
 from app.matching.clearing_errors import Loss, end_sentence
 from app.matching.clearing_models import Clearing, ClearingMode, ClearingRow, ClearingState
-from app.matching.clearing_options import ClearingIn
 from app.matching.core.outcome import Status
 from app.reservations.schemas import ReservationId
 
@@ -66,7 +65,7 @@ class ClearingOut(Output):
     mode: ClearingMode
     state: ClearingState
     requested_by: OrgId | None
-    options: ClearingIn | None
+    options: dict[str, Any] | None = Field(description="what was asked for")
     attempt: int | None
     progress: ClearingProgressOut | None
     result: ClearingResultOut | None
@@ -159,7 +158,7 @@ def clearing_out(row: Clearing, caller: Caller, language: str) -> ClearingOut:
         mode=ClearingMode(row.mode),
         state=ClearingState(row.state),
         requested_by=row.requested_by if whole else None,
-        options=_options(row) if whole else None,
+        options=row.options if whole else None,
         attempt=row.attempt if whole else None,
         progress=ClearingProgressOut(**row.progress) if whole else None,
         result=_result(row) if whole else None,
@@ -168,10 +167,6 @@ def clearing_out(row: Clearing, caller: Caller, language: str) -> ClearingOut:
         started_at=row.started_at,
         finished_at=row.finished_at,
     )
-
-
-def _options(row: Clearing) -> ClearingIn:
-    return ClearingIn.model_validate(row.options, strict=False)
 
 
 def _result(row: Clearing) -> ClearingResultOut | None:
