@@ -227,12 +227,12 @@ def unmatched_out(row: ClearingRow) -> UnmatchedOut:
         code=row.body["code"],
         detail=row.body["detail"],
         changes=[
-            ChangeOut(
-                change=each["change"],
-                before=each["from"],
-                after=each["to"],
-                offer_id=decode_id("offer", each["offer_id"]),
-                starts_at=datetime.fromisoformat(each["starts_at"]),
+            ChangeOut.model_validate(
+                each
+                | {
+                    "offer_id": decode_id("offer", each["offer_id"]),
+                    "starts_at": datetime.fromisoformat(each["starts_at"]),
+                }
             )
             for each in changes
         ],

@@ -65,3 +65,12 @@ async def claimed(database: Database, clock: Clock) -> Clearing:
         found = await repository.claim(session, clock(), LEASE)
     assert found is not None
     return found
+
+
+async def make_eligible(bazaar: Bazaar) -> None:
+    """The buyer is clean and the supplier a partner, verified by the desk."""
+    for actor, key, value in ((bazaar.buyer, "integrity", "clean"), (bazaar.supplier, "partner", True)):
+        org = (await actor.client.get("/v1/me")).json()["organisation"]["id"]
+        body = {"key": key, "value": value, "valid_from": "2026-01-01"}
+        made = await bazaar.desk.client.post(f"/v1/organisations/{org}/facts", json=body)
+        assert made.status_code == 201, made.text
