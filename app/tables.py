@@ -7,9 +7,10 @@ from app.demand import models as demand
 from app.kit import idempotency
 from app.kit.db import Base
 from app.ledger import models as ledger
+from app.matching import clearing_models as clearings
 from app.matching import models as matching
 from app.reservations import models as reservations
 from app.vouchers import models as vouchers
 
 METADATA = Base.metadata
-DEFINED_IN = (accounts, bulk, catalog, demand, idempotency, ledger, matching, reservations, vouchers)
+DEFINED_IN = (accounts, bulk, catalog, clearings, demand, idempotency, ledger, matching, reservations, vouchers)

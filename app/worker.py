@@ -1,4 +1,4 @@
-"""The worker: expiry sweep, imports and exports, housekeeping. Any number may run beside each other."""
+"""The worker: expiry sweep, imports and exports, clearings, housekeeping. Any number may run beside each other."""
 
 import asyncio
 import os
@@ -16,6 +16,7 @@ from app.kit.idempotency import forget_old_answers
 from app.kit.logging import configure_logging
 from app.kit.problems import is_unavailable
 from app.kit.time import utc_now
+from app.matching import clearing_run as clearings
 from app.matching import service as matching
 from app.reservations import service as reservations
 from app.runtime import Runtime
@@ -91,12 +92,17 @@ async def run(runtime: Runtime, stop: asyncio.Event) -> None:
     async def next_job() -> int:
         return int(await bulk.run_next_job(database, utc_now))
 
+    async def next_clearing() -> int:
+        memory_mib = runtime.settings.solver_memory_mib
+        return int(await clearings.run_next_clearing(database, utc_now, memory_mib=memory_mib))
+
     tasks = [
         asyncio.create_task(watch_embedded(runtime)),
         asyncio.create_task(
             repeat("sweep", lambda: sweep_once(database), pause=runtime.settings.sweep_seconds, hurry=True)
         ),
         asyncio.create_task(repeat("bulk", next_job, pause=_POLL_SECONDS, hurry=True)),
+        asyncio.create_task(repeat("clearings", next_clearing, pause=_POLL_SECONDS, hurry=True)),
         asyncio.create_task(repeat("housekeeping", lambda: housekeep(database), pause=_HOUSEKEEPING_SECONDS)),
     ]
     _log.info("worker_started")

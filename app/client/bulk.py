@@ -100,7 +100,7 @@ class ImportMethods(Resource):
             files, skip_bad=skip_bad, update=update, dry_run=dry_run, start_at=start_at, namespace=namespace
         )
         job = yield from call.flow(self.tries)
-        return (yield from _watch(self, _IMPORTS, job, on_progress))
+        return (yield from watch_job(self, _IMPORTS, job, on_progress))
 
 
 class ExportMethods(Resource):
@@ -152,7 +152,7 @@ class ExportMethods(Resource):
         body: ExportIn = {"format": format, "what": list(what), "namespace": namespace}
         call = Call[ExportOut]("POST", _EXPORTS, json=body, keyed=True)
         job = yield from call.flow(self.tries)
-        job = yield from _watch(self, _EXPORTS, job, on_progress)
+        job = yield from watch_job(self, _EXPORTS, job, on_progress)
         files: dict[str, bytes] = {}
         for file in cast("list[dict[str, Any]]", job["result"]["files"]):
             path = f"{_EXPORTS}/{job['id']}/files/{file['name']}"
@@ -160,7 +160,7 @@ class ExportMethods(Resource):
         return files
 
 
-def _watch(resource: Resource, path: str, job: Any, on_progress: Callable[[Any], None] | None) -> Flow[Any]:
+def watch_job(resource: Resource, path: str, job: Any, on_progress: Callable[[Any], None] | None) -> Flow[Any]:
     """Read a job until it has ended.
 
     Raises:

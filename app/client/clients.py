@@ -10,6 +10,7 @@ from app.client.accounts import AsyncKeys, AsyncOrganisations, Keys, Organisatio
 from app.client.booking import AsyncQuotes, AsyncRequests, AsyncReservations, Quotes, Requests, Reservations
 from app.client.bulk import AsyncExports, AsyncImports, Exports, Imports
 from app.client.catalogue import AsyncChips, AsyncOffers, Chips, Offers
+from app.client.clearings import AsyncClearings, Clearings
 from app.client.core import AsyncRunner, Configuration, SyncRunner
 from app.client.transport import AsyncHttp, AsyncTransport, SyncHttp, SyncTransport
 from app.client.vouchers import AsyncLedger, AsyncProgrammes, AsyncVouchers, Ledger, Programmes, Vouchers
@@ -78,6 +79,7 @@ class Client:
         self.requests = Requests(runner)
         self.quotes = Quotes(runner)
         self.reservations = Reservations(runner)
+        self.clearings = Clearings(runner)
         self.imports = Imports(runner)
         self.exports = Exports(runner)
         self.programmes = Programmes(runner)
@@ -125,6 +127,7 @@ class AsyncClient:
         self.requests = AsyncRequests(runner)
         self.quotes = AsyncQuotes(runner)
         self.reservations = AsyncReservations(runner)
+        self.clearings = AsyncClearings(runner)
         self.imports = AsyncImports(runner)
         self.exports = AsyncExports(runner)
         self.programmes = AsyncProgrammes(runner)

@@ -106,6 +106,18 @@ class CapacityStep(TypedDict):
     cards: int
 
 
+ChangeOut = TypedDict(
+    "ChangeOut",
+    {
+        "change": str,
+        "from": str | int,
+        "to": str | int,
+        "offer_id": str,
+        "starts_at": str,
+    },
+)
+
+
 class ChipFactsOut(TypedDict):
     """What is known of a chip model; null is unknown."""
 
@@ -157,6 +169,27 @@ class ChipPatch(TypedDict):
     domestic: NotRequired[bool | None]
     chip_class: NotRequired[str | None]
     source: NotRequired[str | None]
+
+
+ClearingMode: TypeAlias = Literal["dry_run", "apply"]
+"""`dry_run` decides and reserves nothing; `apply` holds what was matched."""
+
+
+class ClearingProgressOut(TypedDict):
+    """Where a run is."""
+
+    phase: str
+    """waiting, reading, the engine's own, verifying, writing, done"""
+    best: int | None
+    """the first objective so far; fen, or weighted card-hours"""
+    bound: int | None
+    """what no outcome can exceed, as far as is proved"""
+    gap: float | None
+    """(bound - best) / bound"""
+
+
+ClearingState: TypeAlias = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+"""`queued → running → succeeded | failed`, or `cancelled`."""
 
 
 class ConversionOut(TypedDict):
@@ -246,6 +279,33 @@ class FileCountsOut(TypedDict):
     """bad rows that were left out"""
 
 
+Buyer: TypeAlias = str
+
+
+Supplier: TypeAlias = str
+
+
+Region: TypeAlias = str
+
+
+ChipModel: TypeAlias = str
+
+
+class FiltersIn(TypedDict):
+    """Which part of the open market takes part; empty asks for all of it."""
+
+    buyers: NotRequired[list[Buyer]]
+    """references of buyers"""
+    suppliers: NotRequired[list[Supplier]]
+    """references of suppliers"""
+    regions: NotRequired[list[Region]]
+    """regions of offers"""
+    chip_models: NotRequired[list[ChipModel]]
+    """chip models of offers"""
+    limit_requests: NotRequired[int | None]
+    """only the first by submission"""
+
+
 class FindingOut(TypedDict):
     """Something to tell about a row."""
 
@@ -256,6 +316,13 @@ class FindingOut(TypedDict):
     code: str
     """stable; never translated"""
     detail: str
+
+
+class ForbidIn(TypedDict):
+    """No block of the request goes on the offer."""
+
+    request_id: str
+    offer_id: str
 
 
 Format: TypeAlias = Literal["csv", "jsonl"]
@@ -308,6 +375,30 @@ Kind: TypeAlias = Literal["chips", "suppliers", "buyers", "offers", "requests"]
 """The files of a market, by their names without suffix."""
 
 
+Loss: TypeAlias = Literal[
+    "capacity_taken",
+    "request_changed",
+    "offer_changed",
+    "budget_exhausted",
+    "block_taken",
+    "min_blocks",
+    "start_passed",
+]
+"""Why a match was not reserved: what changed between the snapshot and its application."""
+
+
+class MatchSubsidyOut(TypedDict):
+    """What one programme's tier adds."""
+
+    programme: str
+    tier: str
+    amount_fen: int
+
+
+Method: TypeAlias = Literal["clear", "fcfs", "cpsat"]
+"""`clear` is the engine, `fcfs` first come first served, `cpsat` one direct CP-SAT model."""
+
+
 class NeedAlternativeIn(TypedDict):
     """One way to meet a block: a gang of cards for hours in a row on one offer."""
 
@@ -330,6 +421,10 @@ class NoticeOut(TypedDict):
     code: str
     pointer: str
     detail: str
+
+
+Objective: TypeAlias = Literal["surplus", "coverage", "thrift"]
+"""What is sought first and next; see `core.objective`."""
 
 
 class OfferIn(TypedDict):
@@ -426,8 +521,24 @@ class PartnerOut(TypedDict):
     recorded_at: str
 
 
+class PinIn(TypedDict):
+    """At least one block of the request goes on the offer, at `start` where one is given."""
+
+    request_id: str
+    offer_id: str
+    start: NotRequired[str | None]
+
+
 PriceUnit: TypeAlias = Literal["card_hour", "instance_month"]
 """What a supplier's posted price is for."""
+
+
+class ProgrammeIn(TypedDict):
+    """A voucher programme, with other numbers than its own for a what-if."""
+
+    id: str
+    set: NotRequired[dict[str, str]]
+    """dry runs only: pool_year_cny, buyer_year_cny, stacking_ceiling or TIER.KEY, as decimal texts"""
 
 
 class ProgressOut(TypedDict):
@@ -490,11 +601,16 @@ SegmentOut = TypedDict(
 )
 
 
+class ShareIn(TypedDict):
+    """A buyer or supplier gets at most this share of the card-hours requested in the run."""
+
+    share: str
+    share_ppm: int
+    """parts per million"""
+
+
 Side: TypeAlias = Literal["buyer", "supplier"]
 """A party of a reservation."""
-
-
-Region: TypeAlias = str
 
 
 SuppliersAllowedItem: TypeAlias = str
@@ -526,6 +642,10 @@ class SiteOut(TypedDict):
     min_interconnect_gbps: int | None
     min_cards_per_node: int | None
     domestic: bool | None
+
+
+Status: TypeAlias = Literal["optimal", "feasible", "infeasible", "timeout", "cancelled", "failed"]
+"""How a run ended."""
 
 
 class StepOut(TypedDict):
@@ -570,6 +690,17 @@ class TransferOut(TypedDict):
     subject: str | None
     """what it is about: a voucher's id, as a plain UUID"""
     created_at: str
+
+
+class UnmatchedOut(TypedDict):
+    """Why blocks of a request were not matched."""
+
+    position: int
+    request_id: str
+    blocks_unmatched: int
+    code: str
+    detail: str
+    changes: list[ChangeOut]
 
 
 VoucherState: TypeAlias = Literal["earmarked", "voided"]
@@ -662,6 +793,37 @@ class CapacityOut(TypedDict):
     observed_at: str
     steps: list[StepOut]
     segments: list[SegmentOut]
+
+
+class ClearingErrorOut(TypedDict):
+    """Why a run ended without a result, and what to do; nothing was reserved."""
+
+    code: str
+    status: Status | None
+    """the engine's word, where it had one"""
+    detail: str
+
+
+class ClearingIn(TypedDict):
+    """What to clear and how."""
+
+    mode: ClearingMode
+    method: NotRequired[Method]
+    """the engine, or a plain rival"""
+    objective: NotRequired[Objective]
+    kappa_ppm: NotRequired[int]
+    """cost of public funds"""
+    programmes: NotRequired[list[ProgrammeIn] | None]
+    """null: all that are open this year; an empty list: no subsidy"""
+    pins: NotRequired[list[PinIn]]
+    forbids: NotRequired[list[ForbidIn]]
+    shares: NotRequired[list[ShareIn]]
+    filters: NotRequired[FiltersIn]
+    seed: NotRequired[int]
+    time_limit_s: NotRequired[int | None]
+    """wall seconds for the search; 60 if null"""
+    work_limit: NotRequired[int | None]
+    """units of work instead: reproducible"""
 
 
 class ExportIn(TypedDict):
@@ -812,6 +974,41 @@ class KeyOut(TypedDict):
     revoked_at: str | None
 
 
+class LoserOut(TypedDict):
+    """A match that the present had overtaken when it was to be reserved."""
+
+    position: int
+    """of the match"""
+    request_id: str
+    offer_id: str
+    code: Loss
+
+
+class MatchOut(TypedDict):
+    """One block on one offer."""
+
+    position: int
+    request_id: str
+    block: int
+    """which of the request's blocks, from 0"""
+    offer_id: str
+    starts_at: str
+    hours: int
+    cards: int
+    cost_fen: int
+    subsidies: list[MatchSubsidyOut]
+    subsidy_fen: int
+    net_fen: int
+    """cost less subsidy: what the buyer pays"""
+    surplus_fen: int | None
+    """the buyer's most less net; null for the supplier"""
+    reservation_id: str | None
+    """what holds it; null for a dry run or where it was lost"""
+    lost: Loss | None
+    """why it was not reserved"""
+    currency: NotRequired[Literal["CNY"]]
+
+
 class NeedIn(TypedDict):
     """A need that is not posted as a request; booking an option of its quote makes a request of it."""
 
@@ -931,6 +1128,18 @@ class PageImportSummaryOut(TypedDict):
     """the query as understood, so that nothing was dropped silently"""
 
 
+class PageMatchOut(TypedDict):
+    data: list[MatchOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""
+
+
 class PageOrganisationOut(TypedDict):
     data: list[OrganisationOut]
     has_more: bool
@@ -945,6 +1154,18 @@ class PageOrganisationOut(TypedDict):
 
 class PageTransferOut(TypedDict):
     data: list[TransferOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""
+
+
+class PageUnmatchedOut(TypedDict):
+    data: list[UnmatchedOut]
     has_more: bool
     """whether more lies in the direction asked for"""
     next_cursor: str | None
@@ -1158,6 +1379,21 @@ class ReservationOut(TypedDict):
     updated_at: str
 
 
+class SideOut(TypedDict):
+    """One of two clearings compared."""
+
+    id: str
+    status: Status
+    objective_fen: int
+    bound_fen: int
+    matches: int
+    requests_matched: int
+    card_hours: int
+    cost_fen: int
+    subsidy_fen: int
+    net_fen: int
+
+
 class VoucherOut(TypedDict):
     """A voucher: an amount set aside for a buyer's reservation under one tier of a programme."""
 
@@ -1172,6 +1408,35 @@ class VoucherOut(TypedDict):
     currency: NotRequired[Literal["CNY"]]
     state: VoucherState
     created_at: str
+
+
+class ClearingResultOut(TypedDict):
+    """What a run decided."""
+
+    status: Status
+    objective_fen: int
+    """of the first objective; weighted card-hours for coverage and thrift"""
+    bound_fen: int
+    """certified: anyone can recompute it from the certificate"""
+    gap: float
+    matches: int
+    """blocks matched"""
+    reserved: int
+    """blocks held; 0 for a dry run"""
+    losers: list[LoserOut]
+
+
+class ComparisonOut(TypedDict):
+    """Two clearings side by side, and whom the choice between them concerns."""
+
+    this: SideOut
+    other: SideOut
+    same_instance: bool
+    """both cleared the same market"""
+    only_in_this: list[str]
+    """requests matched in this one alone; the first 1 000"""
+    only_in_other: list[str]
+    """requests matched in the other alone; the first 1 000"""
 
 
 class KeyList(TypedDict):
@@ -1261,3 +1526,33 @@ class ReservationList(TypedDict):
     """Reservations that were made together."""
 
     data: list[ReservationOut]
+
+
+class ClearingOut(TypedDict):
+    """A clearing. Buyers and suppliers see that it was, and their rows; the rest is for the desk and auditors."""
+
+    id: str
+    mode: ClearingMode
+    state: ClearingState
+    requested_by: str | None
+    options: dict[str, Any] | None
+    """what was asked for"""
+    attempt: int | None
+    progress: ClearingProgressOut | None
+    result: ClearingResultOut | None
+    error: ClearingErrorOut | None
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+
+
+class PageClearingOut(TypedDict):
+    data: list[ClearingOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""

@@ -4,6 +4,7 @@ import typer
 
 from app.commands.booking import add_booking_commands
 from app.commands.bulk import add_bulk_commands
+from app.commands.clearings import clearings
 from app.commands.keys import add_key_commands
 from app.commands.offers import offers
 from app.commands.organisations import organisations
@@ -23,6 +24,7 @@ def add_commands(app: typer.Typer, keys: typer.Typer) -> None:
     app.add_typer(requests, name="requests")
     add_booking_commands(app)
     app.add_typer(reservations, name="reservations")
+    app.add_typer(clearings, name="clearings")
     app.add_typer(organisations, name="organisations")
     app.add_typer(programmes, name="programmes")
     add_key_commands(keys)

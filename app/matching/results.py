@@ -100,6 +100,8 @@ def _match(match: Match) -> dict[str, Any]:
         "subsidy_fen": match.subsidy_fen,
         "net_fen": match.net_fen,
         "surplus_fen": match.surplus_fen,
+        # Market files have one alternative a request; only a request that was met by another says which.
+        **({"alternative": match.alternative} if match.alternative else {}),
     }
 
 
@@ -216,22 +218,35 @@ def read_result(path: Path) -> Result:
         ResultError: if it is not such a file.
     """
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-        run = _run_from(body["config"])
+        return result_from_json(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ResultError(f"{path.name}: {error.strerror}") from None
+    except ValueError as error:
+        raise ResultError(f"{path.name} is not a clearing's file: {error}") from None
+
+
+def result_from_json(body: Any) -> Result:
+    """Return the result that `result_to_json` wrote.
+
+    Raises:
+        ResultError: for any other shape.
+    """
+    try:
         return Result(
             instance_sha256=body["instance_sha256"],
-            run=run,
+            run=run_from_json(body["config"]),
             outcome=_outcome_from(body),
             rejected=tuple(RejectedRow(**row) for row in body["rejected_rows"]),
             gap=body["gap"],
         )
-    except OSError as error:
-        raise ResultError(f"{path.name}: {error.strerror}") from None
+    except ResultError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ResultError(f"{path.name} is not a clearing's file: {type(error).__name__}: {error}") from None
+        raise ResultError(f"{type(error).__name__}: {error}") from None
 
 
-def _run_from(config: dict[str, Any]) -> Run:
+def run_from_json(config: dict[str, Any]) -> Run:
+    """Return what `config_to_json` wrote."""
     return Run(
         solver=SolverConfig(
             method=Method(config["method"]),
@@ -264,7 +279,7 @@ def _outcome_from(body: dict[str, Any]) -> Outcome:
         match = Match(
             request=row["request_ref"],
             block=row["block"],
-            alternative=0,
+            alternative=row.get("alternative", 0),
             offer=row["offer_ref"],
             start_hour=_index(row["start"]),
             hours=row["hours"],

@@ -8,6 +8,7 @@ from app.kit.db import Database, Scope
 from app.schema import current_revision, head_revision
 from app.verification import repository
 from app.verification.checks import CHECKS, Check
+from app.verification.clearing_checks import NAME, PROMISE, check_clearings
 from app.verification.ledger_checks import LEDGER_CHECKS
 
 ALL_CHECKS: Final = (*CHECKS, *LEDGER_CHECKS)
@@ -57,4 +58,6 @@ async def verify(database: Database, *, on_finding: Callable[[Finding], None] | 
         for check in ALL_CHECKS:
             counted, violations, lines = await repository.run_check(session, check)
             add(Finding(check.name, check.promise, counted, violations, tuple(lines)))
+        counted, wrong = await check_clearings(session)
+        add(Finding(NAME, PROMISE, counted, len(wrong), tuple(wrong[: repository.SHOWN])))
     return findings

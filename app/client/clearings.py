@@ -1,0 +1,105 @@
+"""Clearings: asked for, watched, fetched."""
+
+from collections.abc import Callable
+from typing import Any
+
+from app.client.bulk import watch_job
+from app.client.core import AsyncResource, Call, Flow, Resource, SyncResource, method, rows, steps
+from app.client.types import (
+    ClearingIn,
+    ClearingOut,
+    ClearingState,
+    ComparisonOut,
+    MatchOut,
+    PageClearingOut,
+    PageMatchOut,
+    PageUnmatchedOut,
+    UnmatchedOut,
+)
+
+OnClearing = Callable[[ClearingOut], None]
+_PATH = "/v1/clearings"
+
+
+class ClearingMethods(Resource):
+    """The open market, cleared."""
+
+    def _list(
+        self,
+        *,
+        state: ClearingState | None = None,
+        limit: int | None = None,
+        after: str | None = None,
+        before: str | None = None,
+    ) -> Call[PageClearingOut]:
+        """One page of the clearings, newest first."""
+        return Call("GET", _PATH, {"state": state, "limit": limit, "after": after, "before": before})
+
+    page = method(_list)
+    each = rows(_list, ClearingOut)
+
+    @method
+    def start(self, body: ClearingIn) -> Call[ClearingOut]:
+        """Ask for a clearing; the one that comes back has just been queued."""
+        return Call("POST", _PATH, json=body, keyed=True)
+
+    @method
+    def read(self, clearing_id: str) -> Call[ClearingOut]:
+        """One clearing."""
+        return Call("GET", f"{_PATH}/{clearing_id}")
+
+    @method
+    def cancel(self, clearing_id: str) -> Call[ClearingOut]:
+        """Stop a clearing before it reserves anything."""
+        return Call("POST", f"{_PATH}/{clearing_id}/cancel", keyed=True)
+
+    def _matches(
+        self, clearing_id: str, *, limit: int | None = None, after: str | None = None, before: str | None = None
+    ) -> Call[PageMatchOut]:
+        """One page of what was matched."""
+        return Call("GET", f"{_PATH}/{clearing_id}/matches", {"limit": limit, "after": after, "before": before})
+
+    page_of_matches = method(_matches)
+    matches = rows(_matches, MatchOut)
+
+    def _unmatched(
+        self, clearing_id: str, *, limit: int | None = None, after: str | None = None, before: str | None = None
+    ) -> Call[PageUnmatchedOut]:
+        """One page of what was not matched, and why."""
+        return Call("GET", f"{_PATH}/{clearing_id}/unmatched", {"limit": limit, "after": after, "before": before})
+
+    page_of_unmatched = method(_unmatched)
+    unmatched = rows(_unmatched, UnmatchedOut)
+
+    @method
+    def certificate(self, clearing_id: str) -> Call[dict[str, Any]]:
+        """The whole result with its duals, in the format of `cardhour clear`."""
+        return Call("GET", f"{_PATH}/{clearing_id}/certificate")
+
+    @method
+    def compare(self, clearing_id: str, other_id: str) -> Call[ComparisonOut]:
+        """Two clearings side by side."""
+        return Call("GET", f"{_PATH}/{clearing_id}/compare/{other_id}")
+
+    @method
+    def events(self, clearing_id: str) -> Call[bytes]:
+        """The server-sent events of a clearing, once it has ended; to follow one, use `run` or `read`."""
+        return Call("GET", f"{_PATH}/{clearing_id}/events", raw=True)
+
+    @steps
+    def run(self, body: ClearingIn, *, on_progress: OnClearing | None = None) -> Flow[ClearingOut]:
+        """Clear and wait for the end; `on_progress` is called with the clearing whenever it was read.
+
+        Raises:
+            JobFailed: if it failed or was cancelled; its `job` says why.
+        """
+        asked = yield from Call[ClearingOut]("POST", _PATH, json=body, keyed=True).flow(self.tries)
+        return (yield from watch_job(self, _PATH, asked, on_progress))
+
+
+class Clearings(ClearingMethods, SyncResource):
+    """Clearings."""
+
+
+class AsyncClearings(ClearingMethods, AsyncResource):
+    """Clearings, awaited."""

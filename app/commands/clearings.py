@@ -1,0 +1,184 @@
+"""`cardhour clearings`: clear the open market, and look at what came of it."""
+
+from itertools import islice
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.text import Text
+
+from app.client import JobFailed
+from app.client.types import ClearingIn, ClearingOut, ClearingState
+from app.commands.console import (
+    EXIT_REFUSED,
+    AsJson,
+    Quiet,
+    api,
+    cny,
+    err,
+    local_time,
+    out,
+    print_fields,
+    print_ids,
+    print_json,
+    print_table,
+)
+
+clearings = typer.Typer(help="Clearings: run, list, show, cancel.", no_args_is_help=True)
+ClearingId = Annotated[str, typer.Argument(help="The clearing's id (clr_…).")]
+
+
+def _gap(gap: float | None) -> str:
+    return "" if gap is None else f"{gap:.2%}"
+
+
+def _print(clearing: ClearingOut, as_json: bool) -> None:
+    if as_json:
+        print_json(clearing)
+        return
+    result, error = clearing["result"], clearing["error"]
+    fields: list[tuple[str, object]] = [
+        ("id", clearing["id"]),
+        ("mode", clearing["mode"]),
+        ("state", clearing["state"]),
+        ("asked for", local_time(clearing["created_at"])),
+        ("ended", local_time(clearing["finished_at"])),
+    ]
+    if result is not None:
+        fields += [
+            ("status", result["status"]),
+            ("objective", f"{result['objective_fen']:,}"),
+            ("bound", f"{result['bound_fen']:,}"),
+            ("gap", _gap(result["gap"])),
+            ("blocks matched", result["matches"]),
+            ("blocks reserved", result["reserved"]),
+            ("lost meanwhile", len(result["losers"])),
+        ]
+    if error is not None:
+        fields += [("error", f"{error['detail']} ({error['code']})")]
+    print_fields(fields)
+
+
+@clearings.command("run")
+def run_clearing(
+    mode: Annotated[Literal["dry_run", "apply"], typer.Option(help="apply reserves what is matched.")] = "dry_run",
+    objective: Annotated[Literal["surplus", "coverage", "thrift"], typer.Option(help="What to seek.")] = "surplus",
+    programme: Annotated[
+        list[str] | None, typer.Option(help="A voucher programme; repeatable. Without: all that are open.")
+    ] = None,
+    time_limit: Annotated[int | None, typer.Option(min=1, max=3600, help="Seconds for the search.")] = None,
+    work_limit: Annotated[int | None, typer.Option(min=1, help="Units of work instead: reproducible.")] = None,
+    limit_requests: Annotated[int | None, typer.Option(min=1, help="Only the first by submission.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="For the search's random choices.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Clear the open market and follow the run to its end (the desk). Exits 1 if it ends without a result.
+
+    Example: `cardhour clearings run --mode apply --programme open-example --time-limit 60`
+    """
+    body: dict[str, Any] = {"mode": mode, "objective": objective, "seed": seed}
+    body |= {"time_limit_s": time_limit, "work_limit": work_limit}
+    if programme:
+        body["programmes"] = [{"id": name} for name in programme]
+    if limit_requests is not None:
+        body["filters"] = {"limit_requests": limit_requests}
+    wanted: ClearingIn = body  # pyright: ignore[reportAssignmentType]  made above as the type says
+    with api() as client, err.status("waiting …") as status:
+
+        def show(clearing: ClearingOut) -> None:
+            told = clearing["progress"]
+            if told is not None:
+                best = "" if told["best"] is None else f", best {told['best']:,}, gap {_gap(told['gap']) or '-'}"
+                status.update(f"{told['phase']}{best}")
+
+        try:
+            clearing = client.clearings.run(wanted, on_progress=show)
+        except JobFailed as failed:
+            error = failed.job["error"]
+            err.print(Text.assemble(("Error: ", "bold red"), f"{error['detail']} ({error['code']})"), soft_wrap=True)
+            raise typer.Exit(EXIT_REFUSED) from None
+    _print(clearing, as_json)
+
+
+@clearings.command("list")
+def list_clearings(
+    state: Annotated[ClearingState | None, typer.Option(help="Only in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """List clearings, newest first.
+
+    Example: `cardhour clearings list --state succeeded`
+    """
+    with api() as client:
+        found = list(islice(client.clearings.each(state=state), limit))
+    if as_json or quiet:
+        print_json(found) if as_json else print_ids(found)
+        return
+    print_table(
+        ("id", "mode", "state", "asked for", ">matches", ">gap"),
+        (
+            (
+                row["id"],
+                row["mode"],
+                row["state"],
+                local_time(row["created_at"]),
+                "" if row["result"] is None else row["result"]["matches"],
+                "" if row["result"] is None else _gap(row["result"]["gap"]),
+            )
+            for row in found
+        ),
+        empty="No clearing yet.",
+    )
+
+
+@clearings.command("show")
+def show_clearing(clearing_id: ClearingId, as_json: AsJson = False) -> None:
+    """Show a clearing, what it matched, and what not and why (the first 100 of each).
+
+    Example: `cardhour clearings show "$CLEARING"`
+    """
+    with api() as client:
+        clearing = client.clearings.read(clearing_id)
+        matches = list(islice(client.clearings.matches(clearing_id), 100))
+        unmatched = list(islice(client.clearings.unmatched(clearing_id), 100))
+    if as_json:
+        print_json({"clearing": clearing, "matches": matches, "unmatched": unmatched})
+        return
+    _print(clearing, as_json=False)
+    out.print()
+    print_table(
+        ("request", ">block", "offer", "from", ">hours", ">cards", ">net CNY", ">subsidy CNY", "reservation", "lost"),
+        (
+            (
+                row["request_id"],
+                row["block"] + 1,
+                row["offer_id"],
+                local_time(row["starts_at"]),
+                row["hours"],
+                row["cards"],
+                cny(row["net_fen"]),
+                cny(row["subsidy_fen"]),
+                row["reservation_id"],
+                row["lost"],
+            )
+            for row in matches
+        ),
+        empty="Nothing was matched.",
+    )
+    out.print()
+    print_table(
+        ("request", ">blocks", "why not", "in words"),
+        ((row["request_id"], row["blocks_unmatched"], row["code"], row["detail"]) for row in unmatched),
+        empty="Nothing was left out.",
+    )
+
+
+@clearings.command("cancel")
+def cancel_clearing(clearing_id: ClearingId, as_json: AsJson = False) -> None:
+    """Cancel a clearing before it reserves anything (the desk).
+
+    Example: `cardhour clearings cancel "$CLEARING"`
+    """
+    with api() as client:
+        _print(client.clearings.cancel(clearing_id), as_json)

@@ -1,0 +1,257 @@
+"""Endpoints of clearings."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from app.accounts.callers import Caller
+from app.accounts.dependencies import Anyone, Context, Desk, DeskOrAuditor, KeyedWriting, Reading, Writing
+from app.accounts.errors import NOT_APPROVED
+from app.kit.db import WriteSession
+from app.kit.errors import (
+    FORBIDDEN,
+    IDEMPOTENCY_IN_FLIGHT,
+    IDEMPOTENCY_MISMATCH,
+    IDEMPOTENCY_REQUIRED,
+    NOT_FOUND,
+    UNAUTHENTICATED,
+)
+from app.kit.ids import encode_id
+from app.kit.pages import BAD_CURSOR, ONE_CURSOR, Page, Paging, listing_name, page_of
+from app.kit.problems import language_of, problems
+from app.kit.web import AppContext
+from app.kit.writes import Answer
+from app.matching import clearing_repository as repository
+from app.matching import clearing_service as service
+from app.matching.clearing_errors import (
+    CLEARING_FINISHED,
+    NO_OUTCOME,
+    ONE_LIMIT,
+    PROGRAMME_SETTING,
+    TOO_MANY_CLEARINGS,
+    UNKNOWN_PROGRAMME,
+    WHAT_IF_ONLY,
+)
+from app.matching.clearing_models import Clearing, ClearingState, RowKind
+from app.matching.clearing_options import ClearingIn
+from app.matching.clearing_schemas import (
+    ClearingId,
+    ClearingOut,
+    ComparisonOut,
+    MatchOut,
+    UnmatchedOut,
+    clearing_out,
+    match_out,
+    unmatched_out,
+)
+
+router = APIRouter(tags=["clearings"])
+
+_RETRY_AFTER: Final = {"Retry-After": "1"}
+_POLL_SECONDS: Final = 0.5
+_SEEN: Final = (UNAUTHENTICATED, NOT_APPROVED, NOT_FOUND)
+_EVENTS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "description": "`event: progress` with the clearing as `data` whenever it changed; the last is `event: end`",
+    }
+}
+
+
+def _language(request: Request) -> str:
+    return language_of(request.headers.get("accept-language"))
+
+
+@router.post(
+    "/clearings",
+    summary="Clear the open market",
+    description=(
+        "Matches open requests with open offers under the voucher programmes; the worker runs it. `dry_run` decides"
+        " and reserves nothing, `apply` holds what was matched for 72 hours or until the start."
+    ),
+    status_code=202,
+    response_model=ClearingOut,
+    responses=problems(
+        UNAUTHENTICATED,
+        FORBIDDEN,
+        NOT_APPROVED,
+        UNKNOWN_PROGRAMME,
+        PROGRAMME_SETTING,
+        WHAT_IF_ONLY,
+        ONE_LIMIT,
+        TOO_MANY_CLEARINGS,
+        IDEMPOTENCY_REQUIRED,
+        IDEMPOTENCY_IN_FLIGHT,
+        IDEMPOTENCY_MISMATCH,
+    ),
+)
+async def create_clearing(body: ClearingIn, request: Request, caller: Desk, write: KeyedWriting) -> Response:
+    """Queue a clearing (the desk)."""
+
+    async def work(session: WriteSession) -> Answer:
+        clearing = await service.create_clearing(session, caller, body)
+        headers = {"Location": f"/v1/clearings/{encode_id('clr', clearing.id)}"} | _RETRY_AFTER
+        return Answer(clearing_out(clearing, caller, _language(request)), 202, headers)
+
+    return await write.run(work)
+
+
+@router.get(
+    "/clearings",
+    summary="List clearings",
+    description="Newest first: all for the desk and auditors; for others those that matched or left out one's own.",
+    responses=problems(UNAUTHENTICATED, NOT_APPROVED, BAD_CURSOR, ONE_CURSOR),
+)
+async def list_clearings(
+    caller: Anyone,
+    session: Reading,
+    context: Context,
+    request: Request,
+    page: Paging,
+    state: Annotated[ClearingState | None, Query(description="only in this state")] = None,
+) -> Page[ClearingOut]:
+    """Return a page of clearings."""
+    query = {"state": state}
+    rows, has_more, cursors = await repository.list_clearings(
+        session, caller, page, state, signer=context.signer, listing=listing_name("clearings", query)
+    )
+    items = [clearing_out(row, caller, _language(request)) for row in rows]
+    return page_of(items, has_more=has_more, cursors=cursors, query=query | {"limit": page.limit})
+
+
+@router.get("/clearings/{clearing_id}", summary="Read a clearing", responses=problems(*_SEEN))
+async def read_clearing(
+    clearing_id: ClearingId, caller: Anyone, session: Reading, request: Request, response: Response
+) -> ClearingOut:
+    """Return a clearing's state, progress, and its result or error."""
+    clearing = await service.get_clearing(session, caller, clearing_id)
+    if not ClearingState(clearing.state).is_over:
+        response.headers.update(_RETRY_AFTER)
+    return clearing_out(clearing, caller, _language(request))
+
+
+@router.post(
+    "/clearings/{clearing_id}/cancel",
+    summary="Cancel a clearing",
+    description="One that is running stops before it reserves anything. Cancelling again changes nothing.",
+    response_model=ClearingOut,
+    responses=problems(*_SEEN, FORBIDDEN, CLEARING_FINISHED),
+)
+async def cancel_clearing(
+    clearing_id: ClearingId, caller: Desk, write: Writing, context: Context, request: Request
+) -> Response:
+    """Cancel a clearing that has not ended (the desk)."""
+
+    async def work(session: WriteSession) -> Answer:
+        clearing = await service.cancel_clearing(session, caller, clearing_id, context.clock())
+        return Answer(clearing_out(clearing, caller, _language(request)))
+
+    return await write.run(work)
+
+
+@router.get(
+    "/clearings/{clearing_id}/matches",
+    summary="List a clearing's matches",
+    description="One's own, as buyer or supplier; all for the desk and auditors.",
+    responses=problems(*_SEEN, BAD_CURSOR, ONE_CURSOR),
+)
+async def list_matches(
+    clearing_id: ClearingId, caller: Anyone, session: Reading, context: Context, page: Paging
+) -> Page[MatchOut]:
+    """Return a page of matches."""
+    await service.get_clearing(session, caller, clearing_id)
+    rows, has_more, cursors = await repository.list_rows(
+        session,
+        caller,
+        clearing_id,
+        RowKind.MATCH,
+        page,
+        signer=context.signer,
+        listing=listing_name(f"clearings/{clearing_id}/matches", {}),
+    )
+    items = [match_out(row, caller) for row in rows]
+    return page_of(items, has_more=has_more, cursors=cursors, query={"limit": page.limit})
+
+
+@router.get(
+    "/clearings/{clearing_id}/unmatched",
+    summary="List what a clearing left unmatched",
+    description="Each with a reason and the smallest changes that would have done; one's own, all for the desk.",
+    responses=problems(*_SEEN, BAD_CURSOR, ONE_CURSOR),
+)
+async def list_unmatched(
+    clearing_id: ClearingId, caller: Anyone, session: Reading, context: Context, page: Paging
+) -> Page[UnmatchedOut]:
+    """Return a page of requests that were not matched in full."""
+    await service.get_clearing(session, caller, clearing_id)
+    rows, has_more, cursors = await repository.list_rows(
+        session,
+        caller,
+        clearing_id,
+        RowKind.UNMATCHED,
+        page,
+        signer=context.signer,
+        listing=listing_name(f"clearings/{clearing_id}/unmatched", {}),
+    )
+    items = [unmatched_out(row) for row in rows]
+    return page_of(items, has_more=has_more, cursors=cursors, query={"limit": page.limit})
+
+
+@router.get(
+    "/clearings/{clearing_id}/certificate",
+    summary="Get a clearing's certificate",
+    description="The whole result with its duals, in the format of `cardhour clear`: anyone can recompute the bound.",
+    responses=problems(*_SEEN, FORBIDDEN, NO_OUTCOME),
+)
+async def read_certificate(clearing_id: ClearingId, caller: DeskOrAuditor, session: Reading) -> dict[str, Any]:
+    """Return the result (the desk, auditors)."""
+    return await service.get_result(session, caller, clearing_id)
+
+
+@router.get(
+    "/clearings/{clearing_id}/compare/{other_id}",
+    summary="Compare two clearings",
+    responses=problems(*_SEEN, FORBIDDEN, NO_OUTCOME),
+)
+async def compare_clearings(
+    clearing_id: ClearingId, other_id: ClearingId, caller: DeskOrAuditor, session: Reading
+) -> ComparisonOut:
+    """Return two clearings side by side (the desk, auditors)."""
+    return await service.compare(session, caller, clearing_id, other_id)
+
+
+@router.get(
+    "/clearings/{clearing_id}/events",
+    summary="Follow a clearing",
+    description="Server-sent events until it has ended.",
+    response_class=StreamingResponse,
+    responses=_EVENTS | problems(*_SEEN, FORBIDDEN),
+)
+async def follow_clearing(
+    clearing_id: ClearingId, caller: DeskOrAuditor, session: Reading, context: Context, request: Request
+) -> StreamingResponse:
+    """Stream a clearing's progress (the desk, auditors)."""
+    await service.get_clearing(session, caller, clearing_id)
+    stream = _events(context, caller, clearing_id, _language(request))
+    return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+
+async def _events(context: AppContext, caller: Caller, clearing_id: UUID, language: str) -> AsyncGenerator[str]:
+    """Yield an event whenever the clearing changed. Each look has a session of its own: none is held while waiting."""
+    told = ""
+    while True:
+        async with context.database.read(caller.scope) as session:
+            clearing: Clearing = await service.get_clearing(session, caller, clearing_id)
+        is_over = ClearingState(clearing.state).is_over
+        data = json.dumps(clearing_out(clearing, caller, language).model_dump(mode="json"), ensure_ascii=False)
+        if data != told or is_over:
+            yield f"event: {'end' if is_over else 'progress'}\ndata: {data}\n\n"
+            told = data
+        if is_over:
+            return
+        await asyncio.sleep(_POLL_SECONDS)

@@ -1,0 +1,125 @@
+"""What clearings refuse, why a run ends without an outcome, and why a match is lost when it is applied."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Final
+
+from app.kit.errors import CHINESE, ErrorCode
+
+UNKNOWN_PROGRAMME: Final = ErrorCode(
+    "unknown_programme",
+    422,
+    "There is no published programme {programme!r}; those are {known}.",
+    "没有已发布的项目 {programme!r}；可用：{known}。",
+)
+PROGRAMME_SETTING: Final = ErrorCode("programme_setting", 422, "{why}", "{why}")
+WHAT_IF_ONLY: Final = ErrorCode(
+    "what_if_only",
+    422,
+    "Other numbers of a programme are a what-if: take mode dry_run, or open the programme with these amounts.",
+    "修改项目参数仅用于试算：请使用 dry_run 模式，或按这些额度开放该项目。",
+)
+SETTING_WITHOUT_PROGRAMME: Final = ErrorCode(
+    "setting_without_programme",
+    422,
+    "{programme!r} has settings but is not among the programmes.",
+    "{programme!r} 有参数设置，但不在所选项目之中。",
+)
+ONE_LIMIT: Final = ErrorCode(
+    "one_limit_only", 422, "Give time_limit_s or work_limit, not both.", "time_limit_s 与 work_limit 只能给出一个。"
+)
+TOO_MANY_CLEARINGS: Final = ErrorCode(
+    "too_many_clearings",
+    409,
+    "{waiting} clearings wait or run already; cancel one or try again when they have ended.",
+    "已有 {waiting} 个清算在排队或运行；请取消其中之一，或待其结束后再试。",
+)
+CLEARING_FINISHED: Final = ErrorCode(
+    "clearing_finished", 409, "The clearing has {state}; it can't be cancelled.", "清算已结束（{state}），不能取消。"
+)
+NO_OUTCOME: Final = ErrorCode(
+    "no_outcome", 409, "The clearing is {state} and has no result to show.", "清算状态为 {state}，没有可显示的结果。"
+)
+
+_ENDS: dict[str, ErrorCode] = {}
+
+
+def _end(code: str, en: str, zh: str) -> ErrorCode:
+    _ENDS[code] = made = ErrorCode(code, 422, en, zh)
+    return made
+
+
+CANCELLED: Final = _end("cancelled", "The run was cancelled; nothing was reserved.", "清算已取消，未预留任何资源。")
+INFEASIBLE: Final = _end(
+    "infeasible",
+    "What is pinned contradicts itself: {why}. Take one of these pins away.",
+    "固定项相互矛盾：{why}。请去掉其中之一。",
+)
+TIMEOUT: Final = _end(
+    "timeout",
+    "No verified outcome was found in time: {why}. Give more time or fewer requests.",
+    "未能在限时内得到经验证的结果：{why}。请延长时间或减少需求。",
+)
+WALL_LIMIT: Final = _end(
+    "time_limit",
+    "The solver did not end within {seconds} s and was stopped. Give it a longer time limit or fewer requests.",
+    "求解器未在 {seconds} 秒内结束，已被终止。请延长时间限制或减少需求。",
+)
+MEMORY_LIMIT: Final = _end(
+    "memory_limit",
+    "The solver took more than {mib} MiB and was stopped. Filter the market, or raise CARDHOUR_SOLVER_MEMORY_MIB.",
+    "求解器占用内存超过 {mib} MiB，已被终止。请缩小范围，或调高 CARDHOUR_SOLVER_MEMORY_MIB。",
+)
+SOLVER_DIED: Final = _end(
+    "solver_died",
+    "The solver ended by itself (code {code}); nothing was reserved. Run the clearing again.",
+    "求解器意外退出（代码 {code}），未预留任何资源。请重新运行清算。",
+)
+REFUSED: Final = _end(
+    "input_refused",
+    "The market or the options can't be cleared: {why}. Correct that, or filter it out.",
+    "市场或选项无法清算：{why}。请更正或筛除。",
+)
+NOT_VERIFIED: Final = _end(
+    "not_verified",
+    "The outcome did not pass its own check and was not used: {why}. Report this.",
+    "结果未通过自检，未被采用：{why}。请反馈此问题。",
+)
+PROGRAMME_CLOSED: Final = _end(
+    "programme_closed",
+    "A programme is not open: {why}. Open it for this year, or leave it out.",
+    "项目未开放：{why}。请开放该年度，或不使用该项目。",
+)
+GAVE_UP: Final = _end(
+    "gave_up",
+    "The run was begun {attempts} times and never ended; nothing was reserved. Run it again with a shorter limit.",
+    "清算启动 {attempts} 次均未完成，未预留任何资源。请缩短时限后重新运行。",
+)
+FAILED: Final = _end(
+    "internal_error",
+    "Something went wrong on our side; nothing was reserved. Run the clearing again.",
+    "服务器内部错误，未预留任何资源。请重新运行清算。",
+)
+
+
+def error_json(end: ErrorCode, /, **params: object) -> dict[str, Any]:
+    """Return why a run ended, as it is stored."""
+    return {"code": end.code, "params": params}
+
+
+def end_sentence(stored: Mapping[str, Any], language: str) -> str:
+    """Return why a run ended, in `en` or `zh-CN`."""
+    known = _ENDS[stored["code"]]
+    return (known.zh if language == CHINESE else known.en).format(**stored["params"])
+
+
+class Loss(StrEnum):
+    """Why a match was not reserved: what changed between the snapshot and its application."""
+
+    CAPACITY_TAKEN = "capacity_taken"
+    REQUEST_CHANGED = "request_changed"
+    OFFER_CHANGED = "offer_changed"
+    BUDGET_EXHAUSTED = "budget_exhausted"
+    BLOCK_TAKEN = "block_taken"
+    MIN_BLOCKS = "min_blocks"
+    START_PASSED = "start_passed"

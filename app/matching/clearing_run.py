@@ -1,0 +1,378 @@
+"""Runs clearings in the worker: claimed under a lease, solved in a watched subprocess, verified, applied."""
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import psutil
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from app.kit.db import SYSTEM, Database
+from app.kit.errors import Problem
+from app.kit.problems import is_unavailable
+from app.kit.time import format_rfc3339, from_hour_index
+from app.matching import clearing_errors as ends
+from app.matching import clearing_repository as repository
+from app.matching.apply import Applied, apply_outcome
+from app.matching.clearing_errors import error_json
+from app.matching.clearing_models import Clearing, ClearingMode, RowKind
+from app.matching.clearing_options import ClearingIn
+from app.matching.clearing_repository import NewRow
+from app.matching.core.codec import canonical_json, instance_sha256, instance_to_json
+from app.matching.core.limits import InstanceError
+from app.matching.core.outcome import Match, Outcome, Status, Unmatched
+from app.matching.core.verify import VerificationError, verify
+from app.matching.results import ResultError, Run, config_to_json, result_from_json
+from app.matching.snapshot import Snapshot, be_patient, take_snapshot
+
+LEASE: Final = timedelta(seconds=30)
+BEAT_SECONDS: Final = 0.5
+MAX_ATTEMPTS: Final = 3
+MEMORY_MIB: Final = 4096
+_GUARD_SECONDS: Final = 0.25
+_SOLVED: Final = (Status.OPTIMAL, Status.FEASIBLE)
+_LINE_BYTES: Final = 1 << 20
+# Beyond its own limit a search still finds prices, explains and writes; a work limit has no seconds of its own.
+_WALL_FACTOR: Final = 3
+_WALL_SECONDS: Final = 120
+_WALL_OF_WORK_SECONDS: Final = 3600
+_log: Final = structlog.get_logger("cardhour.clearing")
+
+
+class RunEndedError(Exception):
+    """A run that ends without an outcome; `error` is what is told of it."""
+
+    def __init__(self, error: dict[str, Any], status: Status = Status.FAILED) -> None:
+        super().__init__(error["code"])
+        self.error = error
+        self.status = status
+
+
+@dataclass
+class Progress:
+    """Where a run is; `is_ending` once its row is being locked to end it."""
+
+    phase: str = "reading"
+    best: int | None = None
+    bound: int | None = None
+    is_ending: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as it is stored."""
+        gap = None
+        if self.best is not None and self.bound:
+            gap = round(max(0.0, (self.bound - self.best) / self.bound), 6)
+        return {"phase": self.phase, "best": self.best, "bound": self.bound, "gap": gap}
+
+
+async def run_next_clearing(database: Database, clock: Callable[[], datetime], *, memory_mib: int = MEMORY_MIB) -> bool:
+    """Run the oldest clearing that waits, or whose runner has died, to its end.
+
+    Args:
+        database: as the worker's role.
+        clock: tells the time for leases and for what is reserved.
+        memory_mib: resident memory at which the solver is stopped.
+
+    Returns:
+        Whether there was one.
+    """
+    async with database.write(SYSTEM) as session:
+        clearing = await repository.claim(session, clock(), LEASE)
+    if clearing is None:
+        return False
+    progress = Progress()
+    if clearing.attempt > MAX_ATTEMPTS:
+        await _fail(database, clearing, error_json(ends.GAVE_UP, attempts=MAX_ATTEMPTS), Status.FAILED, clock())
+        return True
+    work = asyncio.create_task(_run(database, clearing, progress, clock, memory_mib))
+    try:
+        while not (await asyncio.wait({work}, timeout=BEAT_SECONDS))[0]:
+            if not progress.is_ending and not await _beat(database, clearing, progress, clock):
+                _log.info("clearing_stopped", clearing=str(clearing.id), attempt=clearing.attempt)
+                break
+    finally:
+        # Cancelled by the desk, taken by another, or the worker itself is being stopped: then the lease lapses.
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+    return True
+
+
+async def _beat(database: Database, clearing: Clearing, progress: Progress, clock: Callable[[], datetime]) -> bool:
+    """Renew the lease and show the progress; False if the run is no longer ours."""
+    try:
+        async with database.write(SYSTEM) as session:
+            ends_at = clock() + LEASE
+            return await repository.renew(session, clearing.id, clearing.attempt, ends_at, progress.as_json())
+    except (DBAPIError, OSError, TimeoutError) as error:
+        _log.warning("lease_not_renewed", clearing=str(clearing.id), error=str(error))
+        return True
+
+
+async def _run(
+    database: Database, clearing: Clearing, progress: Progress, clock: Callable[[], datetime], memory_mib: int
+) -> None:
+    try:
+        await _clear(database, clearing, progress, clock, memory_mib)
+    except RunEndedError as ended:
+        await _fail(database, clearing, ended.error, ended.status, clock())
+    except Problem as problem:
+        await _fail(database, clearing, error_json(ends.PROGRAMME_CLOSED, why=problem.detail()), Status.FAILED, clock())
+    except InstanceError as error:
+        await _fail(database, clearing, error_json(ends.REFUSED, why=str(error)), Status.FAILED, clock())
+    except Exception as error:  # noqa: BLE001  whatever it was, the run must end and say so
+        _log.exception("clearing_failed", clearing=str(clearing.id), attempt=clearing.attempt)
+        # Where the database is away, the run is taken again once its lease lapses.
+        if not is_unavailable(error):
+            await _fail(database, clearing, error_json(ends.FAILED), Status.FAILED, clock())
+
+
+async def _clear(
+    database: Database, clearing: Clearing, progress: Progress, clock: Callable[[], datetime], memory_mib: int
+) -> None:
+    options = ClearingIn.model_validate_json(json.dumps(clearing.options))
+    async with database.read(SYSTEM, isolation="REPEATABLE READ") as session:
+        snapshot = await take_snapshot(session, options, clock())
+    run = Run(
+        options.solver(min(64, os.cpu_count() or 1)),
+        snapshot.programmes,
+        snapshot.moment,
+        options.filters.limit_requests,
+    )
+    progress.phase = "solving"
+    job = await asyncio.to_thread(_job, snapshot, run)
+    seconds = run.solver.time_limit_s
+    wall = _WALL_OF_WORK_SECONDS if seconds is None else _WALL_FACTOR * seconds + _WALL_SECONDS
+    body = await solve_in_process(job, wall_seconds=wall, memory_mib=memory_mib, progress=progress)
+    progress.phase = "verifying"
+    outcome = await asyncio.to_thread(check, snapshot, run, body)
+    if outcome.status not in _SOLVED:
+        code = {Status.INFEASIBLE: ends.INFEASIBLE, Status.TIMEOUT: ends.TIMEOUT}.get(outcome.status, ends.FAILED)
+        raise RunEndedError(error_json(code, why=outcome.detail or ""), outcome.status)
+    progress.phase = "writing"
+    files = await asyncio.to_thread(_pack, snapshot, body)
+    progress.is_ending = True
+    await database.retrying(lambda: finish(database, clearing, snapshot, outcome, files, clock()))
+
+
+def _job(snapshot: Snapshot, run: Run) -> bytes:
+    body = {"instance": instance_to_json(snapshot.instance), "config": config_to_json(run)}
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _pack(snapshot: Snapshot, body: dict[str, Any]) -> tuple[bytes, bytes]:
+    result = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return zlib.compress(canonical_json(snapshot.instance).encode()), zlib.compress(result.encode())
+
+
+def check(snapshot: Snapshot, run: Run, body: dict[str, Any]) -> Outcome:
+    """Return the outcome that the solver wrote, verified against what it was given.
+
+    Raises:
+        RunEndedError: `not_verified`.
+    """
+    try:
+        result = result_from_json(body)
+        verify(snapshot.instance, run.solver, result.outcome, explained=False)
+    except (ResultError, VerificationError) as error:
+        raise RunEndedError(error_json(ends.NOT_VERIFIED, why=str(error))) from None
+    if result.instance_sha256 != instance_sha256(snapshot.instance):
+        raise RunEndedError(error_json(ends.NOT_VERIFIED, why="it is of another instance"))
+    return result.outcome
+
+
+async def solve_in_process(job: bytes, *, wall_seconds: float, memory_mib: int, progress: Progress) -> dict[str, Any]:
+    """Solve in a process of its own, watched for wall time and resident memory; return the result's JSON.
+
+    Raises:
+        RunEndedError: `time_limit`, `memory_limit`, `solver_died`, `input_refused`.
+    """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "app.matching.solver_process",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=_LINE_BYTES,
+    )
+    guard = asyncio.create_task(_guard(process, memory_mib))
+    try:
+        async with asyncio.timeout(wall_seconds):
+            return await _talk(process, job, progress)
+    except TimeoutError:
+        raise RunEndedError(error_json(ends.WALL_LIMIT, seconds=int(wall_seconds)), Status.TIMEOUT) from None
+    except (ConnectionError, EOFError):
+        code = await process.wait()
+        if guard.done() and not guard.cancelled() and guard.result():
+            raise RunEndedError(error_json(ends.MEMORY_LIMIT, mib=memory_mib)) from None
+        raise RunEndedError(error_json(ends.SOLVER_DIED, code=code)) from None
+    finally:
+        guard.cancel()
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+        await process.wait()
+
+
+async def _guard(process: asyncio.subprocess.Process, memory_mib: int) -> bool:
+    """Stop the solver once it takes more memory than it may; tell whether it did."""
+    while process.returncode is None:
+        try:
+            rss = psutil.Process(process.pid).memory_info().rss
+        except psutil.NoSuchProcess:
+            return False
+        if rss > memory_mib * 1024**2:
+            process.kill()
+            return True
+        await asyncio.sleep(_GUARD_SECONDS)
+    return False
+
+
+async def _talk(process: asyncio.subprocess.Process, job: bytes, progress: Progress) -> dict[str, Any]:
+    """Send the job and follow what the solver says, to the result.
+
+    Raises:
+        EOFError: if it ends without one.
+        RunEndedError: if it refuses the job.
+    """
+    assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018  asked for above
+    process.stdin.write(f"{len(job)}\n".encode())
+    process.stdin.write(job)
+    await process.stdin.drain()
+    while True:
+        line = await process.stdout.readline()
+        if not line.endswith(b"\n"):
+            raise EOFError
+        said = json.loads(line)
+        if "refused" in said:
+            raise RunEndedError(error_json(ends.REFUSED, why=said["refused"]))
+        if "result_bytes" in said:
+            return json.loads(await process.stdout.readexactly(said["result_bytes"]))
+        progress.phase, progress.best, progress.bound = said["phase"], said["best"], said["bound"]
+
+
+async def finish(
+    database: Database,
+    clearing: Clearing,
+    snapshot: Snapshot,
+    outcome: Outcome,
+    files: tuple[bytes, bytes],
+    now: datetime,
+) -> bool:
+    """Apply where that was asked for, write the rows and end the run, all in one transaction.
+
+    Returns:
+        False, with nothing written, if the run is no longer this attempt's.
+    """
+    async with database.write(SYSTEM) as session:
+        await be_patient(session, statement_seconds=120, lock_seconds=30)
+        if not await repository.lock_run(session, clearing.id, clearing.attempt):
+            return False
+        applied = Applied({}, {})
+        if clearing.mode == ClearingMode.APPLY.value:
+            applied = await apply_outcome(session, snapshot, outcome, now)
+        rows = [_match_row(snapshot, applied, at, match) for at, match in enumerate(outcome.matches)]
+        rows += [_unmatched_row(snapshot, at, each) for at, each in enumerate(outcome.unmatched)]
+        rows += _left_out_rows(snapshot, len(outcome.unmatched))
+        await repository.add_rows(session, clearing.id, rows)
+        await repository.add_file(session, clearing.id, *files)
+        await repository.finish(
+            session,
+            clearing.id,
+            clearing.attempt,
+            now=now,
+            progress={"phase": "done", "best": outcome.objective_fen, "bound": outcome.bound_fen, "gap": outcome.gap},
+            status=outcome.status.value,
+            objective_fen=outcome.objective_fen,
+            bound_fen=outcome.bound_fen,
+            matches=len(outcome.matches),
+            losers=[_loser(outcome.matches[at], at, loss) for at, loss in sorted(applied.losses.items())],
+        )
+    _log.info("cleared", clearing=str(clearing.id), matches=len(outcome.matches), lost=len(applied.losses))
+    return True
+
+
+def _loser(match: Match, position: int, loss: ends.Loss) -> dict[str, Any]:
+    return {"position": position, "request_id": match.request, "offer_id": match.offer, "code": loss.value}
+
+
+def _hour(hour: int) -> str:
+    return format_rfc3339(from_hour_index(hour))
+
+
+def _match_row(snapshot: Snapshot, applied: Applied, position: int, match: Match) -> NewRow:
+    asker, seller = snapshot.askers[match.request], snapshot.sellers[match.offer]
+    loss = applied.losses.get(position)
+    return NewRow(
+        kind=RowKind.MATCH,
+        position=position,
+        request_id=asker.id,
+        buyer_org_id=asker.buyer_org_id,
+        offer_id=seller.id,
+        supplier_org_id=seller.supplier_org_id,
+        reservation_id=applied.reservations.get(position),
+        body={
+            "block": asker.blocks[match.block],
+            "starts_at": _hour(match.start_hour),
+            "hours": match.hours,
+            "cards": match.cards,
+            "cost_fen": match.cost_fen,
+            "subsidies": [
+                {"programme": s.programme, "tier": s.tier, "amount_fen": s.amount_fen} for s in match.subsidies
+            ],
+            "subsidy_fen": match.subsidy_fen,
+            "net_fen": match.net_fen,
+            "surplus_fen": match.surplus_fen,
+            "lost": None if loss is None else loss.value,
+        },
+    )
+
+
+def _unmatched_row(snapshot: Snapshot, position: int, unmatched: Unmatched) -> NewRow:
+    asker = snapshot.askers[unmatched.request]
+    return NewRow(
+        kind=RowKind.UNMATCHED,
+        position=position,
+        request_id=asker.id,
+        buyer_org_id=asker.buyer_org_id,
+        body={
+            "blocks_unmatched": unmatched.blocks_unmatched,
+            "code": unmatched.code,
+            "detail": unmatched.detail,
+            "changes": [
+                {
+                    "change": change.change,
+                    "from": change.before,
+                    "to": change.after,
+                    "offer_id": change.offer,
+                    "starts_at": _hour(change.start_hour),
+                }
+                for change in unmatched.changes
+            ],
+        },
+    )
+
+
+def _left_out_rows(snapshot: Snapshot, first: int) -> list[NewRow]:
+    return [
+        NewRow(
+            kind=RowKind.UNMATCHED,
+            position=first + at,
+            request_id=each.id,
+            buyer_org_id=each.buyer_org_id,
+            body={"blocks_unmatched": each.blocks, "code": "over_limit", "detail": each.detail, "changes": []},
+        )
+        for at, each in enumerate(snapshot.left_out)
+    ]
+
+
+async def _fail(database: Database, clearing: Clearing, error: dict[str, Any], status: Status, now: datetime) -> None:
+    async with database.write(SYSTEM) as session:
+        await repository.finish(session, clearing.id, clearing.attempt, now=now, error=error, status=status.value)

@@ -1,0 +1,463 @@
+"""Database → Instance: the open market as it is in one REPEATABLE READ snapshot.
+
+Requests and offers are called by their ids, buyers and suppliers by their references. Only what is free takes part:
+blocks without a live reservation, capacity less what is held, budgets less what is earmarked.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy import Uuid, bindparam, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import selectinload
+
+from app.accounts.models import (
+    FactKey,
+    Organisation,
+    OrganisationFact,
+    OrganisationRole,
+    OrganisationState,
+    PartnerListEntry,
+    Role,
+)
+from app.catalog import models as catalog
+from app.catalog.repository import OfferFilter, Steps, find_chips, find_offers, load_steps, load_suppliers, load_usage
+from app.catalog.selectors import CLASS_PREFIX, SEPARATOR
+from app.demand.models import ComputeRequest, RequestState
+from app.demand.spec import whole_hours
+from app.kit.db import ReadSession
+from app.kit.money import format_cny
+from app.kit.time import LATEST, ceil_hour, floor_hour, from_hour_index, hour_index
+from app.matching.clearing_models import ClearingMode
+from app.matching.clearing_options import ClearingIn, offer_ref, req_ref
+from app.matching.core import limits
+from app.matching.core.acceptance import Acceptance
+from app.matching.core.instance import ANYWHERE, Alternative, Budget, Chip, Instance, Offer, Option, Request, Site
+from app.matching.search import free_profile, next_hour
+from app.matching.terms import options_and_budgets, subsidy_class
+from app.reservations.models import LIVE, Reservation
+from app.vouchers import budgets as caps
+from app.vouchers import rules
+from app.vouchers import service as vouchers
+from app.vouchers.errors import PROGRAMME_NOT_OPEN
+from app.vouchers.programmes import Programme, parse_programme
+from app.vouchers.repository import find_versions, find_years, open_years
+from app.vouchers.rules import DatedFact, Facts
+
+OPEN = (RequestState.OPEN.value, RequestState.PARTLY_MATCHED.value)
+_PATIENCE = text(
+    "SELECT set_config('statement_timeout', :statement, true), set_config('lock_timeout', :lock, true),"
+    " set_config('jit', 'off', true)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """A request behind a ref: its row, what it asked for, and the numbers of its free blocks."""
+
+    id: UUID
+    buyer_org_id: UUID
+    content: tuple[object, ...]
+    blocks: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Seller:
+    """An offer behind a ref, and the terms that it was cleared at."""
+
+    id: UUID
+    supplier_org_id: UUID
+    terms: tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A request that is too large for the engine's arithmetic: it takes no part, and is told so."""
+
+    id: UUID
+    buyer_org_id: UUID
+    blocks: int
+    detail: str
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The instance and what its refs stand for. `years` has the year and version of each programme."""
+
+    instance: Instance
+    programmes: tuple[Programme, ...]
+    years: Mapping[str, tuple[int, int]]
+    moment: datetime
+    askers: Mapping[str, Asker]
+    sellers: Mapping[str, Seller]
+    left_out: tuple[LeftOut, ...]
+
+
+async def be_patient(session: ReadSession, *, statement_seconds: int, lock_seconds: int) -> None:
+    """Let this transaction's statements take longer than an API call's."""
+    await session.execute(_PATIENCE, {"statement": f"{statement_seconds}s", "lock": f"{lock_seconds}s"})
+
+
+def content_of(request: ComputeRequest) -> tuple[object, ...]:
+    """Return what a request asks for: equal as long as it asks for the same."""
+    return (
+        request.earliest_start,
+        request.deadline,
+        request.blocks,
+        request.min_blocks,
+        _site(request),
+        *(
+            (a.chips, a.min_memory_gb, a.min_fp16_tflops, a.cards, a.hours, a.max_net_price_fen)
+            for a in request.alternatives
+        ),
+    )
+
+
+def terms_of(offer: catalog.Offer) -> tuple[object, ...]:
+    """Return what a match rests on of an offer, besides its capacity."""
+    return (
+        offer.state,
+        offer.price_fen,
+        offer.region,
+        offer.chip_model,
+        offer.cards_per_node,
+        offer.interconnect_gbps,
+    )
+
+
+async def take_snapshot(session: ReadSession, wanted: ClearingIn, now: datetime) -> Snapshot:
+    """Return the open market, from the next whole hour on.
+
+    Args:
+        session: one REPEATABLE READ transaction with the system's eyes.
+        wanted: which part of it, with which programmes.
+        now: the present; contracts are of its year.
+
+    Raises:
+        Problem: `programme_not_open` for a run that is to be applied.
+        InstanceError: if the market is over a limit.
+    """
+    await be_patient(session, statement_seconds=120, lock_seconds=2)
+    begin = hour_index(next_hour(now))
+    programmes = await _programmes(session, wanted, now)
+    offers = await find_offers(
+        session, OfferFilter(regions=tuple(wanted.filters.regions), chip_models=tuple(wanted.filters.chip_models))
+    )
+    supplier_refs = {
+        org_id: supplier.ref
+        for org_id, supplier in (await load_suppliers(session, {o.supplier_org_id for o in offers})).items()
+        if not wanted.filters.suppliers or supplier.ref in set(wanted.filters.suppliers)
+    }
+    offers = [offer for offer in offers if offer.supplier_org_id in supplier_refs]
+    partner_of = await _partners(session, supplier_refs, programmes, now)
+    classes = {subsidy_class(found): found for found in partner_of.values()}
+    core_offers = await _offers(session, offers, supplier_refs, partner_of, begin)
+    rows, buyer_refs, live = await _requests(session, wanted, now)
+    requests: list[Request] = []
+    left_out: list[LeftOut] = []
+    for row in rows:
+        free = len(_free(row, live))
+        fault = _too_large(row)
+        if fault is not None:
+            left_out.append(LeftOut(row.id, row.buyer_org_id, free, fault))
+        else:
+            requests.append(_request(row, buyer_refs[row.buyer_org_id], free, begin))
+    orgs = {buyer_refs[row.buyer_org_id]: row.buyer_org_id for row in rows}
+    options, budgets = await _subsidies(session, programmes, orgs, classes, now)
+    chips = [_chip(chip) for chip in await find_chips(session)]
+    instance = _with_values(Instance(tuple(chips), tuple(core_offers), tuple(requests), budgets, options))
+    return Snapshot(
+        instance=instance,
+        programmes=tuple(programmes),
+        years={each.id: (rules.contract_year(each, now), each.version) for each in programmes},
+        moment=now,
+        askers={req_ref(r.id): Asker(r.id, r.buyer_org_id, content_of(r), _free(r, live)) for r in rows},
+        sellers={offer_ref(o.id): Seller(o.id, o.supplier_org_id, terms_of(o)) for o in offers},
+        left_out=tuple(left_out),
+    )
+
+
+async def _programmes(session: ReadSession, wanted: ClearingIn, now: datetime) -> list[Programme]:
+    """Return the programmes of a run under the numbers that they are open with this year, or the what-if's."""
+    newest = {version.programme_id: version for version in await find_versions(session)}
+    settings = (
+        {name: dict[str, str]() for name in newest}
+        if wanted.programmes is None
+        else {each.id: dict(each.set) for each in wanted.programmes}
+    )
+    own = {name: caps.programme_of(newest[name].toml, newest[name].sha256) for name in settings if name in newest}
+    keys = {(name, rules.contract_year(programme, now)) for name, programme in own.items()}
+    years = {name: found for (name, _), found in (await open_years(session, keys) if keys else {}).items()}
+    chosen: list[Programme] = []
+    for name in sorted(settings):
+        if name not in years:
+            if wanted.programmes is None:
+                continue
+            if wanted.mode is ClearingMode.APPLY or name not in own:
+                year = rules.contract_year(own[name], now) if name in own else now.year
+                raise PROGRAMME_NOT_OPEN.problem(programme=name, year=year)
+            # A dry run tells what it would do with the numbers that it would be opened with.
+            chosen.append(parse_programme(newest[name].toml, name, settings[name]))
+            continue
+        opened_year, version = years[name]
+        opened = parse_programme(version.toml, name, settings[name])
+        numbers = {"pool_year_cny": opened_year.pool_fen, "buyer_year_cny": opened_year.buyer_year_fen}
+        update = {
+            key: None if fen is None else format_cny(fen) for key, fen in numbers.items() if key not in settings[name]
+        }
+        chosen.append(opened.model_copy(update=update))
+    return chosen
+
+
+async def _subsidies(
+    session: ReadSession,
+    programmes: Sequence[Programme],
+    buyers: Mapping[str, UUID],
+    classes: Mapping[str, frozenset[str]],
+    now: datetime,
+) -> tuple[tuple[Option, ...], tuple[Budget, ...]]:
+    if not programmes:
+        return (), ()
+    facts = await _facts(session, buyers.values(), rules.signing_day(programmes[0], now))
+    known = {name: facts.get(org_id, Facts()) for name, org_id in buyers.items()}
+    left: dict[str, int] = {}
+    opened = {(year.programme_id, year.year): year for year in await find_years(session)}
+    for programme in programmes:
+        year = rules.contract_year(programme, now)
+        row = opened.get((programme.id, year))
+        if row is None:
+            continue
+        found = await vouchers.load_budgets(session, programme.id, year, set(buyers.values()))
+        pool = caps.cny_fen(programme.pool_year_cny)
+        if pool is not None:
+            left[rules.pool_name(programme, year)] = _left(pool, row.pool_fen, found.pool_fen)
+        quota = caps.cny_fen(programme.buyer_year_cny)
+        for name, org_id in buyers.items():
+            if quota is not None:
+                key = rules.buyer_name(programme, name, year)
+                left[key] = _left(quota, row.buyer_year_fen, found.buyer_fen[org_id])
+            for tier in programme.tiers:
+                if (tier.id, org_id) in found.tier_fen:
+                    left[f"{programme.id}/{tier.id}/buyer/{name}"] = found.tier_fen[tier.id, org_id]
+    return options_and_budgets(programmes, known, classes, now, left)
+
+
+def _left(cap_fen: int, open_fen: int | None, left_fen: int | None) -> int:
+    """Return what is left of a cap, which a what-if may have set otherwise than it is open with."""
+    used = 0 if open_fen is None or left_fen is None else open_fen - left_fen
+    return max(0, cap_fen - used)
+
+
+async def _facts(session: ReadSession, orgs: Iterable[UUID], day: date) -> dict[UUID, Facts]:
+    """Return what rules read of organisations on a day: verified facts alone count."""
+    ids = bindparam("ids", list(orgs), type_=ARRAY(Uuid()))
+    fact = OrganisationFact
+    rows = await session.execute(
+        select(fact.org_id, fact.key, fact.value, fact.valid_from).where(
+            fact.org_id == ids.any_(), fact.verified_at.is_not(None)
+        )
+    )
+    history: dict[UUID, list[DatedFact]] = defaultdict(list)
+    for org_id, key, value, valid_from in rows:
+        history[org_id].append(DatedFact(key, value["value"], valid_from))
+    return {org_id: rules.facts_on(found, day) for org_id, found in history.items()}
+
+
+async def _partners(
+    session: ReadSession, suppliers: Collection[UUID], programmes: Sequence[Programme], now: datetime
+) -> dict[UUID, frozenset[str]]:
+    """Return of which programmes each supplier is a partner: by the programme's list, or of all by a verified fact."""
+    names = frozenset(programme.id for programme in programmes)
+    found: dict[UUID, frozenset[str]] = {org_id: frozenset() for org_id in suppliers}
+    if not programmes:
+        return found
+    day = rules.signing_day(programmes[0], now)
+    listed = await session.execute(
+        select(PartnerListEntry.org_id, PartnerListEntry.list_name).where(
+            PartnerListEntry.list_name.in_(names), PartnerListEntry.valid_from <= day
+        )
+    )
+    for org_id, name in listed:
+        if org_id in found:
+            found[org_id] |= {name}
+    ids = bindparam("ids", list(suppliers), type_=ARRAY(Uuid()))
+    stated = await session.execute(
+        select(OrganisationFact.org_id, OrganisationFact.value)
+        .where(
+            OrganisationFact.org_id == ids.any_(),
+            OrganisationFact.key == FactKey.PARTNER.value,
+            OrganisationFact.verified_at.is_not(None),
+            OrganisationFact.valid_from <= day,
+        )
+        .order_by(OrganisationFact.valid_from)
+    )
+    latest = {org_id: value["value"] for org_id, value in stated}
+    return {org_id: names if latest.get(org_id) is True else lists for org_id, lists in found.items()}
+
+
+async def _offers(
+    session: ReadSession,
+    offers: Sequence[catalog.Offer],
+    refs: Mapping[UUID, str],
+    partner_of: Mapping[UUID, frozenset[str]],
+    begin: int,
+) -> list[Offer]:
+    ids = [offer.id for offer in offers]
+    steps = await load_steps(session, ids)
+    usage = await load_usage(session, ids, from_hour_index(begin), LATEST)
+    return [
+        Offer(
+            ref=offer_ref(offer.id),
+            supplier=refs[offer.supplier_org_id],
+            region=offer.region,
+            chip=offer.chip_model,
+            cards_per_node=offer.cards_per_node,
+            interconnect_gbps=offer.interconnect_gbps,
+            price_fen=offer.price_fen,
+            list_price_fen=offer.list_price_fen,
+            subsidy_class=subsidy_class(partner_of[offer.supplier_org_id]),
+            steps=residual(steps[offer.id], usage[offer.id], begin),
+        )
+        for offer in offers
+    ]
+
+
+def residual(steps: Steps, usage: Steps, begin: int) -> tuple[tuple[int, int], ...]:
+    """Return what is free of an offer from an hour on, as (hour, cards from then on); the last has 0 cards."""
+    free = free_profile(steps, usage)
+    levels = [(begin, free.at(begin))]
+    for hour, cards in zip(free.hours, free.free, strict=True):
+        if hour > begin and cards != levels[-1][1]:
+            levels.append((hour, cards))
+    return tuple(levels) if levels[-1][1] == 0 else ((begin, 0),)
+
+
+async def _requests(
+    session: ReadSession, wanted: ClearingIn, now: datetime
+) -> tuple[list[ComputeRequest], dict[UUID, str], dict[UUID, frozenset[int]]]:
+    """Return open requests of approved buyers that have time left, the buyers' refs, and the live blocks."""
+    statement = (
+        select(ComputeRequest, OrganisationRole.ref)
+        .join(OrganisationRole, OrganisationRole.org_id == ComputeRequest.buyer_org_id)
+        .join(Organisation, Organisation.id == ComputeRequest.buyer_org_id)
+        .where(
+            OrganisationRole.role == Role.BUYER.value,
+            Organisation.state == OrganisationState.APPROVED.value,
+            ComputeRequest.state.in_(OPEN),
+            ComputeRequest.deadline > now,
+        )
+        .options(selectinload(ComputeRequest.alternatives))
+        .order_by(ComputeRequest.submitted_at, ComputeRequest.id)
+    )
+    if wanted.filters.buyers:
+        statement = statement.where(OrganisationRole.ref.in_(wanted.filters.buyers))
+    if wanted.filters.limit_requests is not None:
+        statement = statement.limit(wanted.filters.limit_requests)
+    found = [(row[0], row[1]) for row in await session.execute(statement)]
+    live = await live_blocks(session, [request.id for request, _ in found])
+    rows = [request for request, _ in found if _free(request, live)]
+    return rows, {request.buyer_org_id: ref for request, ref in found}, live
+
+
+async def live_blocks(session: ReadSession, request_ids: Collection[UUID]) -> dict[UUID, frozenset[int]]:
+    """Return the blocks that have a live reservation, by request; one without any is left out."""
+    ids = bindparam("ids", list(request_ids), type_=ARRAY(Uuid()))
+    rows = await session.execute(
+        select(Reservation.request_id, func.array_agg(Reservation.block))
+        .where(Reservation.request_id == ids.any_(), Reservation.state.in_(LIVE))
+        .group_by(Reservation.request_id)
+    )
+    return {request_id: frozenset(blocks) for request_id, blocks in rows}
+
+
+def _free(request: ComputeRequest, live: Mapping[UUID, frozenset[int]]) -> tuple[int, ...]:
+    taken = live.get(request.id, frozenset())
+    return tuple(block for block in range(request.blocks) if block not in taken)
+
+
+def _too_large(request: ComputeRequest) -> str | None:
+    for each in request.alternatives:
+        most = each.max_net_price_fen * each.cards * whole_hours(each.hours)
+        if most > limits.MAX_BLOCK_FEN or most * request.priority > limits.MAX_WEIGHTED_FEN:
+            return "price x cards x hours (x priority) is too large to be cleared; split it into smaller blocks"
+    return None
+
+
+def _request(row: ComputeRequest, buyer: str, free: int, begin: int) -> Request:
+    return Request(
+        ref=req_ref(row.id),
+        buyer=buyer,
+        submitted_at=row.submitted_at,
+        weight=row.priority,
+        blocks=free,
+        min_blocks=min(free, max(1, row.min_blocks - (row.blocks - free))),
+        earliest_hour=max(begin, hour_index(ceil_hour(row.earliest_start))),
+        deadline_hour=hour_index(floor_hour(row.deadline)),
+        alternatives=tuple(
+            Alternative(
+                chips=_selector(each.chips),
+                cards=each.cards,
+                hours=(hours := whole_hours(each.hours)),
+                max_net_fen=(most := each.max_net_price_fen * each.cards * hours),
+                value_fen=most,
+                min_memory_milli_gb=_milli(each.min_memory_gb),
+                min_fp16_milli_tflops=_milli(each.min_fp16_tflops),
+            )
+            for each in row.alternatives
+        ),
+        site=_site(row),
+    )
+
+
+def _selector(chips: str) -> str:
+    """Return a selector in the one spelling that the engine compares."""
+    parts = [" ".join(part.split()) for part in chips.split(SEPARATOR)]
+    return SEPARATOR.join(
+        CLASS_PREFIX + part.removeprefix(CLASS_PREFIX).strip() if part.startswith(CLASS_PREFIX) else part
+        for part in parts
+    )
+
+
+def _site(row: ComputeRequest) -> Site:
+    site = Site(
+        regions=tuple(sorted(row.regions)),
+        suppliers_allowed=tuple(sorted(row.suppliers_allowed)),
+        suppliers_refused=tuple(sorted(row.suppliers_refused)),
+        min_interconnect_gbps=row.min_interconnect_gbps,
+        min_cards_per_node=row.min_cards_per_node,
+        domestic=row.domestic,
+    )
+    return ANYWHERE if site == ANYWHERE else site
+
+
+def _chip(chip: catalog.ChipModel) -> Chip:
+    return Chip(
+        name=chip.name,
+        chip_class=chip.chip_class,
+        domestic=chip.domestic,
+        memory_milli_gb=_milli(chip.memory_gb),
+        fp16_milli_tflops=_milli(chip.fp16_tflops),
+    )
+
+
+def _milli(value: Decimal | None) -> int | None:
+    return None if value is None else int(value * 1000)
+
+
+def _with_values(instance: Instance) -> Instance:
+    """Count a block at no more than its dearest acceptable list price: an inflated limit would win for nothing."""
+    acceptance = Acceptance(instance)
+    requests: list[Request] = []
+    for request in instance.requests:
+        capped: list[Alternative] = []
+        for each in request.alternatives:
+            found = acceptance.offers(request, each)
+            dearest = max((instance.offers[int(index)].list_price_fen for index in found), default=None)
+            most = each.max_net_fen if dearest is None else dearest * each.cards * each.hours
+            capped.append(replace(each, value_fen=min(each.max_net_fen, most)))
+        requests.append(replace(request, alternatives=tuple(capped)))
+    return replace(instance, requests=tuple(requests))
