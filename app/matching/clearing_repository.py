@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from app.accounts.callers import Caller
 from app.kit.db import ReadSession, WriteSession
 from app.kit.pages import CursorSigner, PageRequest, Sort, fetch_page
-from app.matching.clearing_models import Clearing, ClearingFile, ClearingRow, ClearingState, RowKind
+from app.matching.clearing_models import Clearing, ClearingFile, ClearingMode, ClearingRow, ClearingState, RowKind
 
 _UNFINISHED: Final = (ClearingState.QUEUED.value, ClearingState.RUNNING.value)
 _ROW_COLUMNS: Final = {
@@ -60,7 +60,9 @@ def _seen_by(caller: Caller) -> Select[Clearing]:
     if caller.reads_all:
         return statement
     party = or_(ClearingRow.buyer_org_id == caller.org_id, ClearingRow.supplier_org_id == caller.org_id)
-    return statement.where(exists().where(ClearingRow.clearing_id == Clearing.id, party))
+    # What a dry run would give somebody is the desk's to weigh; the parties see what was done.
+    applied = Clearing.mode == ClearingMode.APPLY.value
+    return statement.where(applied, exists().where(ClearingRow.clearing_id == Clearing.id, party))
 
 
 async def add_clearing(session: WriteSession, clearing: Clearing) -> None:

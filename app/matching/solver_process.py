@@ -17,6 +17,7 @@ from app.matching.core.codec import instance_from_json, instance_sha256
 from app.matching.core.cpsat import ModelTooLargeError
 from app.matching.core.limits import InstanceError
 from app.matching.core.solve import solve
+from app.matching.core.warm import warm_up
 from app.matching.core.watch import Report
 from app.matching.results import result_to_json, run_from_json
 
@@ -58,11 +59,15 @@ def main() -> None:
     size = int(sys.stdin.buffer.readline())
     job = json.loads(sys.stdin.buffer.read(size))
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    began = time.monotonic()
     run = run_from_json(job["config"])
+    show = _Reporter()
+    # The first run on a machine compiles for a minute: outside the time that the desk gives to the search.
+    show(Report("compile", None, None, 0.0))
+    warm_up()
+    began = time.monotonic()
     try:
         instance = instance_from_json(job["instance"])
-        outcome = solve(instance, run.solver, progress=_Reporter())
+        outcome = solve(instance, run.solver, progress=show)
     except (InstanceError, ModelTooLargeError) as error:
         _say({"refused": str(error)})
         return
