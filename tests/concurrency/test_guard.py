@@ -139,7 +139,7 @@ async def test_lowering_capacity_below_commitments_is_refused(scene: Scene) -> N
     await scene.market.assert_sound()
 
 
-@pytest.mark.parametrize("sql", ["DELETE FROM reservation", "TRUNCATE reservation", "TRUNCATE capacity_step"])
+@pytest.mark.parametrize("sql", ["DELETE FROM reservation", "TRUNCATE reservation CASCADE", "TRUNCATE capacity_step"])
 async def test_reservations_are_never_removed(scene: Scene, sql: str) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await scene.connection.execute(sql)
