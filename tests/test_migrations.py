@@ -4,6 +4,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,7 +63,7 @@ def postgres_15(tmp_path: Path) -> Iterator[URL]:
     """A server of the oldest version that is supported, on a socket in a temporary folder."""
     if not (POSTGRES_15 / "initdb").exists():
         pytest.skip("PostgreSQL 15 is not installed here")
-    folder = Path(f"/tmp/cardhour-pg15-{uuid.uuid4().hex[:8]}")
+    folder = Path(tempfile.gettempdir()) / f"cardhour-pg15-{uuid.uuid4().hex[:8]}"
     folder.mkdir()
     user = None
     if os.geteuid() == 0:
