@@ -20,7 +20,7 @@ from app.matching.core.fcfs import fill_up, serve_in_order, submission_order
 from app.matching.core.objective import rank, stages
 from app.matching.core.outcome import Duals, Match
 from app.matching.core.plan import Plan, copy_plan
-from app.matching.core.prices import PriceSearch, integer_duals, nearest_values
+from app.matching.core.prices import PriceSearch, integer_duals, reduced_values
 from app.matching.core.search import Search, guide_of, share_out
 from app.matching.core.watch import Watch
 
@@ -119,13 +119,14 @@ def run_clear(columns: Columns, pinned: Plan, watch: Watch) -> tuple[Best, Duals
         _recreate(primal, best, watch, bound, 0.5 if small else 1.0)
         if small:
             proved, own = _exact(columns, best, watch, 1.0)
-    return best, integer_duals(columns, search.best), proved, own
+    return best, integer_duals(columns, search.rows, search.best), proved, own
 
 
 def _greedy(columns: Columns, search: PriceSearch, pinned: Plan, best: Best, watch: Watch) -> Search:
     """Insert by reduced value: first what gains at the prices, then whatever fits."""
-    guide = guide_of(columns, search.best, search.best_reduced)
-    nearest = nearest_values(columns, search.best)
+    guide = guide_of(columns, search.rows, search.best, search.best_reduced)
+    # Below 0 too: how far a request is from gaining at the prices.
+    nearest, _ = reduced_values(columns, search.rows, search.best, -np.inf)
     top = np.zeros(nearest.size, dtype=np.float64)
     leading = np.diff(columns.demand.pair_ptr) > 0
     top[leading] = columns.pairs.top[columns.demand.pair_ptr[:-1][leading]]

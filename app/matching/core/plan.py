@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from app.matching.core.columns import NONE, Columns, Demand, Pairs, Supply
-from app.matching.core.compiled import compiled
-from app.matching.core.sigma import WIDTH, Terms
+from app.matching.core.compiled import compiled, lean
+from app.matching.core.sigma import WIDTH, Terms, set_amounts
 
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
@@ -48,7 +48,7 @@ def copy_plan(plan: Plan) -> Plan:
     return Plan(*(array.copy() for array in plan))
 
 
-@compiled
+@lean
 def move(supply: Supply, demand: Demand, pairs: Pairs, terms: Terms, plan: Plan, slot: int, sign: int) -> None:
     """Take what a slot holds out of the residuals (`sign` 1) or give it back (−1)."""
     pair = plan.pair[slot]
@@ -73,7 +73,7 @@ def move(supply: Supply, demand: Demand, pairs: Pairs, terms: Terms, plan: Plan,
         plan.share_left[supply.share[offer]] -= use
 
 
-@compiled
+@lean
 def put(
     supply: Supply,
     demand: Demand,
@@ -90,18 +90,18 @@ def put(
     plan.pair[slot] = pair
     plan.start[slot] = start
     plan.option[slot] = option
-    plan.sigma[slot, :] = sigma
+    set_amounts(plan.sigma[slot], sigma, WIDTH)
     move(supply, demand, pairs, terms, plan, slot, 1)
 
 
-@compiled
+@lean
 def take(supply: Supply, demand: Demand, pairs: Pairs, terms: Terms, plan: Plan, slot: int) -> None:
     """Empty a slot."""
     move(supply, demand, pairs, terms, plan, slot, -1)
     plan.pair[slot] = -1
 
 
-@compiled
+@lean
 def empty_slot(demand: Demand, plan: Plan, request: int) -> int:
     """Return an empty slot of a request, or −1."""
     for slot in range(demand.slot_ptr[request], demand.slot_ptr[request + 1]):
@@ -110,7 +110,7 @@ def empty_slot(demand: Demand, plan: Plan, request: int) -> int:
     return -1
 
 
-@compiled
+@lean
 def share_room(supply: Supply, demand: Demand, pairs: Pairs, plan: Plan, pair: int) -> bool:
     """Whether the share rows have room for one more block of a pair."""
     use = pairs.cards[pair] * pairs.hours[pair]

@@ -17,9 +17,10 @@ import numpy.typing as npt
 
 from app.matching.core.certificate import MICRO
 from app.matching.core.columns import Columns, Demand, Pairs, Supply
-from app.matching.core.compiled import compiled
+from app.matching.core.compiled import lean
 from app.matching.core.outcome import CapacityDual, Duals
-from app.matching.core.sigma import WIDTH, Terms, best_option
+from app.matching.core.rows import Rows, build_rows, feel
+from app.matching.core.sigma import WIDTH, Terms, best_option, set_amounts
 
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
@@ -32,7 +33,7 @@ LAST_STEP_RATIO: Final = 5e-4
 
 
 class Prices(NamedTuple):
-    """λ by row of `Supply.capacity`, μ by budget, ν by share row; in units of the search's score."""
+    """λ by row hour of `core.rows`, μ by budget, ν by share row; in units of the search's score."""
 
     capacity: F64
     budget: F64
@@ -52,16 +53,16 @@ class Choices(NamedTuple):
     share_use: F64
 
 
-def no_prices(columns: Columns) -> Prices:
+def no_prices(columns: Columns, rows: Rows) -> Prices:
     """Return prices of zero."""
     return Prices(
-        capacity=np.zeros(columns.supply.capacity.size, dtype=np.float64),
+        capacity=np.zeros(rows.limit.size, dtype=np.float64),
         budget=np.zeros(columns.budget_limit.size, dtype=np.float64),
         share=np.zeros(columns.share_limit.size, dtype=np.float64),
     )
 
 
-def no_choices(columns: Columns) -> Choices:
+def no_choices(columns: Columns, rows: Rows) -> Choices:
     """Return choices of nothing."""
     requests = columns.demand.weight.size
     return Choices(
@@ -70,49 +71,49 @@ def no_choices(columns: Columns) -> Choices:
         sigma=np.zeros((requests, WIDTH), dtype=np.int64),
         option=np.full(requests, -1, dtype=np.int32),
         reduced=np.zeros(requests, dtype=np.float64),
-        usage=np.zeros(columns.supply.capacity.size, dtype=np.float64),
+        usage=np.zeros(rows.limit.size, dtype=np.float64),
         budget_use=np.zeros(columns.budget_limit.size, dtype=np.float64),
         share_use=np.zeros(columns.share_limit.size, dtype=np.float64),
     )
 
 
-@compiled
+@lean
 def cheapest_window(
-    supply: Supply, pairs: Pairs, prices: F64, profile: I32, pair: int, check: bool
+    supply: Supply, pairs: Pairs, felt: F64, at: int, profile: I32, pair: int, check: bool
 ) -> tuple[int, float]:
-    """Return (start, price) of the pair's feasible start with the least Σ price over its hours; start −1 if none.
+    """Return (start, price) of the pair's feasible start with the least Σ felt over its hours; start −1 if none.
 
-    `profile` says how many cards are free; it is only looked at where `check` is set.
+    `felt[at]` is the price of hour 0. `profile` says how many cards are free; it is only looked at where `check` is set.
     """
     offer = pairs.offer[pair]
     cards = pairs.cards[pair]
     hours = pairs.hours[pair]
     row = supply.row_ptr[offer] - supply.first_hour[offer]
-    first = row + pairs.first[pair]
-    last = row + pairs.last[pair]
+    first = pairs.first[pair]
+    last = pairs.last[pair]
     best = -1
     least = 0.0
     total = 0.0
     blocked = first - 1
     for hour in range(first, first + hours - 1):
-        total += prices[hour]
-        if check and profile[hour] < cards:
+        total += felt[at + hour]
+        if check and profile[row + hour] < cards:
             blocked = hour
     for start in range(first, last + 1):
         end = start + hours - 1
-        total += prices[end]
-        if check and profile[end] < cards:
+        total += felt[at + end]
+        if check and profile[row + end] < cards:
             blocked = end
         if (best < 0 or total < least) and blocked < start:
             best = start
             least = total
-        total -= prices[start]
-    return (best - row if best >= 0 else -1), least
+        total -= felt[at + start]
+    return best, least
 
 
-@compiled
+@lean
 def _use(
-    supply: Supply, demand: Demand, pairs: Pairs, terms: Terms, choices: Choices, request: int, sign: float
+    supply: Supply, demand: Demand, pairs: Pairs, terms: Terms, rows: Rows, choices: Choices, request: int, sign: float
 ) -> None:
     """Add the usage of a request's choice, or take it away."""
     pair = choices.pair[request]
@@ -124,6 +125,12 @@ def _use(
     row = supply.row_ptr[offer] - supply.first_hour[offer] + choices.start[request]
     for hour in range(row, row + pairs.hours[pair]):
         choices.usage[hour] += cards
+    for index in range(rows.ptr[offer], rows.ptr[offer + 1]):
+        units = copies * (pairs.cards[pair] // rows.divisor[index])
+        if units != 0.0:
+            row = rows.begin[index] - supply.first_hour[offer] + choices.start[request]
+            for hour in range(row, row + pairs.hours[pair]):
+                choices.usage[hour] += units
     option = choices.option[request]
     if option >= 0:
         first = terms.component_ptr[option]
@@ -137,7 +144,7 @@ def _use(
         choices.share_use[supply.share[offer]] += cards * pairs.hours[pair]
 
 
-@compiled
+@lean
 def choose(
     supply: Supply,
     demand: Demand,
@@ -145,20 +152,21 @@ def choose(
     terms: Terms,
     sigma_score: F64,
     limit: I64,
+    rows: Rows,
     prices: Prices,
+    felt: F64,
     choices: Choices,
     order: I64,
     low: int,
     high: int,
     floor: float,
+    scratch: I64,
 ) -> int:
     """Let requests order[low:high] choose anew at these prices, what is worth more than `floor`.
 
     Returns the hours looked at.
     """
-    sigma = np.zeros(WIDTH, dtype=np.int64)
-    scratch = np.zeros(WIDTH, dtype=np.int64)
-    best_sigma = np.zeros(WIDTH, dtype=np.int64)
+    sigma, best_sigma = scratch[0], scratch[1]
     work = 0
     for position in range(low, high):
         request = order[position]
@@ -172,7 +180,7 @@ def choose(
                 cost = pairs.cost[pair]
                 option, gain = best_option(
                     terms, pairs.option_low[pair], pairs.option_high[pair], cost, cost - pairs.max_net[pair], limit,
-                    sigma_score[request], prices.budget, False, sigma, scratch,
+                    sigma_score[request], prices.budget, False, sigma, scratch[2],
                 )  # fmt: skip
                 value += gain
             use = 1.0 * pairs.cards[pair] * pairs.hours[pair]
@@ -182,36 +190,38 @@ def choose(
                 value -= prices.share[supply.share[pairs.offer[pair]]] * use
             if value <= best:
                 continue
-            start, price = cheapest_window(supply, pairs, prices.capacity, supply.capacity, pair, pairs.ragged[pair])
+            start, price = cheapest_window(
+                supply, pairs, felt, rows.pair_at[pair], supply.capacity, pair, pairs.ragged[pair]
+            )
             work += pairs.last[pair] - pairs.first[pair] + pairs.hours[pair]
             if value - pairs.cards[pair] * price > best:
                 best = value - pairs.cards[pair] * price
                 best_pair, best_start, best_option_id = pair, start, option
-                best_sigma[:] = sigma
+                set_amounts(best_sigma, sigma, WIDTH)
         choices.reduced[request] = best
         same = best_pair == choices.pair[request] and best_start == choices.start[request]
         if same and best_option_id < 0 and choices.option[request] < 0:
             continue
-        _use(supply, demand, pairs, terms, choices, request, -1.0)
+        _use(supply, demand, pairs, terms, rows, choices, request, -1.0)
         choices.pair[request] = best_pair
         choices.start[request] = best_start
         choices.option[request] = best_option_id
-        choices.sigma[request, :] = best_sigma
-        _use(supply, demand, pairs, terms, choices, request, 1.0)
+        set_amounts(choices.sigma[request], best_sigma, WIDTH)
+        _use(supply, demand, pairs, terms, rows, choices, request, 1.0)
     return work
 
 
-@compiled
+@lean
 def _step(
-    supply: Supply, limit: I64, share_limit: I64, prices: Prices, choices: Choices, scale: F64, step: float
+    rows: Rows, limit: I64, share_limit: I64, prices: Prices, choices: Choices, scale: F64, step: float
 ) -> None:
     """Move the prices along the subgradient, relative to each row's right-hand side and clipped."""
-    for row in range(supply.capacity.size):
-        room = supply.capacity[row]
+    for row in range(rows.limit.size):
+        room = rows.limit[row]
         if room == 0 or (choices.usage[row] == 0.0 and prices.capacity[row] == 0.0):
             continue
         excess = min(2.0, choices.usage[row] / room - 1.0)
-        prices.capacity[row] = max(0.0, prices.capacity[row] + step * scale[0] * excess)
+        prices.capacity[row] = max(0.0, prices.capacity[row] + step * scale[0] * rows.unit[row] * excess)
     for budget in range(limit.size):
         excess = min(2.0, choices.budget_use[budget] / max(1, limit[budget]) - 1.0)
         prices.budget[budget] = max(0.0, prices.budget[budget] + step * scale[1] * excess)
@@ -220,40 +230,48 @@ def _step(
         prices.share[share] = max(0.0, prices.share[share] + step * scale[0] * excess)
 
 
-@compiled
+@lean
 def _blend(average: F64, present: F64, rate: float) -> None:
     for index in range(average.size):
         average[index] += rate * (present[index] - average[index])
 
 
-def dual_value(columns: Columns, prices: Prices, reduced: F64) -> float:
+def dual_value(columns: Columns, rows: Rows, prices: Prices, reduced: F64) -> float:
     """Return the bound, in units of the score, that prices and the requests' best reduced values give."""
     return float(
         np.dot(columns.demand.blocks, reduced)
-        + np.dot(prices.capacity, columns.supply.capacity)
+        + np.dot(prices.capacity, rows.limit)
         + np.dot(prices.budget, columns.budget_limit)
         + np.dot(prices.share, columns.share_limit)
     )
 
 
-def reduced_values(columns: Columns, prices: Prices) -> tuple[F64, int]:
-    """Return max(0, max_k r_k) of every request at these prices, in units of the score, and the hours looked at."""
-    choices = no_choices(columns)
+def felt_prices(columns: Columns, rows: Rows, prices: Prices) -> F64:
+    """Return the profiles of all gangs at these prices."""
+    felt = np.zeros(rows.felt_size, dtype=np.float64)
+    feel(columns.supply, rows, prices.capacity, felt)
+    return felt
+
+
+def reduced_values(columns: Columns, rows: Rows, prices: Prices, floor: float = 0.0) -> tuple[F64, int]:
+    """Return max(floor, max_k r_k) of every request at these prices, in units of the score, and the hours looked at."""
+    choices = no_choices(columns, rows)
     order = np.arange(columns.demand.weight.size)
-    work = _choose(columns, prices, choices, order, 0, order.size)
+    felt = felt_prices(columns, rows, prices)
+    work = _choose(columns, rows, prices, felt, choices, order, 0, order.size, floor)
     return choices.reduced, work
 
 
-def nearest_values(columns: Columns, prices: Prices) -> F64:
-    """Return max_k r_k of every request, below 0 too, in units of the score; −inf without a column."""
-    choices = no_choices(columns)
-    order = np.arange(columns.demand.weight.size)
-    _choose(columns, prices, choices, order, 0, order.size, -np.inf)
-    return choices.reduced
-
-
 def _choose(
-    columns: Columns, prices: Prices, choices: Choices, order: I64, low: int, high: int, floor: float = 0.0
+    columns: Columns,
+    rows: Rows,
+    prices: Prices,
+    felt: F64,
+    choices: Choices,
+    order: I64,
+    low: int,
+    high: int,
+    floor: float = 0.0,
 ) -> int:
     return choose(
         columns.supply,
@@ -262,12 +280,15 @@ def _choose(
         columns.terms,
         columns.sigma_score,
         columns.budget_limit,
+        rows,
         prices,
+        felt,
         choices,
         order,
         low,
         high,
         floor,
+        np.zeros((3, WIDTH), dtype=np.int64),
     )
 
 
@@ -281,10 +302,12 @@ class PriceSearch:
     work: int = 0
 
     def __post_init__(self) -> None:
-        self.prices = no_prices(self.columns)
-        self.average = no_prices(self.columns)
-        self.best = no_prices(self.columns)
-        self.choices = no_choices(self.columns)
+        self.rows = build_rows(self.columns.supply, self.columns.pairs)
+        self.prices = no_prices(self.columns, self.rows)
+        self.average = no_prices(self.columns, self.rows)
+        self.best = no_prices(self.columns, self.rows)
+        self.choices = no_choices(self.columns, self.rows)
+        self.felt = felt_prices(self.columns, self.rows, self.prices)
         self.random = np.random.default_rng(self.seed)
         self.order = np.arange(self.columns.demand.weight.size)
         self.scale = self._scales()
@@ -301,9 +324,9 @@ class PriceSearch:
         return np.array([abs(per_hour), float(np.abs(columns.sigma_score).mean())], dtype=np.float64)
 
     def _evaluate(self, prices: Prices) -> tuple[float, F64]:
-        reduced, work = reduced_values(self.columns, prices)
+        reduced, work = reduced_values(self.columns, self.rows, prices)
         self.work += work
-        return dual_value(self.columns, prices, reduced), reduced
+        return dual_value(self.columns, self.rows, prices, reduced), reduced
 
     def advance(self, progress: float) -> None:
         """Make one pass over all requests; steps shrink as `progress` goes from 0 to 1."""
@@ -312,9 +335,11 @@ class PriceSearch:
         self.random.shuffle(self.order)
         edges = np.linspace(0, self.order.size, min(CHUNKS, max(1, self.order.size)) + 1).astype(np.int64)
         for low, high in pairwise(edges):
-            self.work += _choose(columns, self.prices, self.choices, self.order, int(low), int(high))
+            self.work += _choose(
+                columns, self.rows, self.prices, self.felt, self.choices, self.order, int(low), int(high)
+            )
             _step(
-                columns.supply,
+                self.rows,
                 columns.budget_limit,
                 columns.share_limit,
                 self.prices,
@@ -322,6 +347,7 @@ class PriceSearch:
                 self.scale,
                 step / (edges.size - 1) * 4,
             )
+            feel(columns.supply, self.rows, self.prices.capacity, self.felt)
             for average, present in zip(self.average, self.prices, strict=True):
                 _blend(average, present, 1.0 if self.passes == 0 else 0.12 * 4 / (edges.size - 1))
         self.passes += 1
@@ -334,18 +360,24 @@ class PriceSearch:
             self.best_value, self.best_reduced = value, reduced
 
 
-def integer_duals(columns: Columns, prices: Prices) -> Duals:
+def integer_duals(columns: Columns, rows: Rows, prices: Prices) -> Duals:
     """Return the prices as integers ≥ 0 in micro-objective-fen of the first objective, by name."""
     factor = MICRO / columns.lexicographic_scale
     supply, instance = columns.supply, columns.instance
     whole = np.rint(prices.capacity * factor).astype(np.int64)
-    rows: list[CapacityDual] = []
+    found: list[CapacityDual] = []
     for index, offer in enumerate(instance.offers):
-        row = whole[supply.row_ptr[index] : supply.row_ptr[index + 1]]
-        if row.any():
-            rows.append(CapacityDual(offer.ref, 1, 1, int(supply.first_hour[index]) + columns.base_hour, row))
+        hours = int(supply.row_ptr[index + 1] - supply.row_ptr[index])
+        begins = [(1, int(supply.row_ptr[index]))]
+        begins += [(int(rows.divisor[at]), int(rows.begin[at])) for at in range(rows.ptr[index], rows.ptr[index + 1])]
+        for divisor, begin in begins:
+            row = whole[begin : begin + hours]
+            if row.any():
+                found.append(
+                    CapacityDual(offer.ref, 1, divisor, int(supply.first_hour[index]) + columns.base_hour, row)
+                )
     return Duals(
-        capacity=tuple(rows),
+        capacity=tuple(found),
         budgets={
             budget.name: value
             for budget, price in zip(instance.budgets, prices.budget, strict=True)

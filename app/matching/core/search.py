@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from app.matching.core.columns import Columns, Demand, Pairs, Supply
-from app.matching.core.compiled import compiled
+from app.matching.core.compiled import compiled, lean
 from app.matching.core.plan import Plan, empty_slot, put, share_room, take
-from app.matching.core.prices import Prices
-from app.matching.core.sigma import WIDTH, Terms, best_option
+from app.matching.core.prices import Prices, cheapest_window, felt_prices
+from app.matching.core.rows import Rows
+from app.matching.core.sigma import WIDTH, Terms, best_option, set_amounts
 
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
@@ -33,19 +34,34 @@ MAX_TOUCHED: Final = 4096
 LOOSE: Final = 0.3
 # How often a round makes room for one block instead of freeing blocks at random.
 EJECT: Final = 0.5
+# How often a round looks for a request with something unplaced to make room for.
+DRAWS: Final = 16
 
 
 class Guide(NamedTuple):
-    """What steers insertion: prices, per-request subsidy scores, reduced values."""
+    """What steers insertion: prices felt by gangs (see `core.rows`), per-request subsidy scores, reduced values.
 
-    capacity: F64
+    Hours [s, e) of a pair cost `paid[at + e] − paid[at + s]` per card with `at = pair_at[pair]`, for all its cards at
+    least `least[pair]` wherever in its window. `worth` is that of a block of the pair while the budgets are untouched;
+    `ranked` are the pairs of each request by worth − least.
+    """
+
+    paid: F64
+    pair_at: I64
+    least: F64
+    worth: F64
+    ranked: I32
     budget: F64
     sigma_score: F64
     reduced: F64
 
 
 class Book(NamedTuple):
-    """Who is where: per slot its worth and its neighbours in the list of its offer; per offer its pairs by start."""
+    """Who is where: per slot its worth and its neighbours in the list of its offer; per offer its pairs by start.
+
+    `freed` has a new stamp for an offer whenever a block leaves it; a pair for which there was no room since then
+    carries the same stamp in `full` and needs no second look. `stamp` is the last one given.
+    """
 
     worth: F64
     head: I32
@@ -55,11 +71,50 @@ class Book(NamedTuple):
     slot_request: I32
     offer_ptr: I64
     offer_pair: I32
+    freed: I64
+    full: I64
+    stamp: I64
 
 
-def guide_of(columns: Columns, prices: Prices, reduced: F64) -> Guide:
+def guide_of(columns: Columns, rows: Rows, prices: Prices, reduced: F64) -> Guide:
     """Return the guide of these prices."""
-    return Guide(prices.capacity, prices.budget, columns.sigma_score, reduced)
+    felt = felt_prices(columns, rows, prices)
+    pairs = columns.pairs
+    least = np.zeros(pairs.offer.size, dtype=np.float64)
+    _least_prices(columns.supply, pairs, rows, felt, least)
+    worth = np.zeros(pairs.offer.size, dtype=np.float64)
+    _free_worth(pairs, columns.terms, columns.budget_limit, columns.sigma_score, prices.budget, worth)
+    return Guide(
+        paid=np.concatenate(([0.0], np.cumsum(felt))),
+        pair_at=rows.pair_at,
+        least=least,
+        worth=worth,
+        ranked=np.lexsort((np.arange(pairs.offer.size), least - worth, pairs.request)).astype(np.int32),
+        budget=prices.budget,
+        sigma_score=columns.sigma_score,
+        reduced=reduced,
+    )
+
+
+@lean
+def _least_prices(supply: Supply, pairs: Pairs, rows: Rows, felt: F64, least: F64) -> None:
+    for pair in range(pairs.offer.size):
+        _, price = cheapest_window(supply, pairs, felt, rows.pair_at[pair], supply.capacity, pair, False)
+        least[pair] = pairs.cards[pair] * price
+
+
+@compiled
+def _free_worth(pairs: Pairs, terms: Terms, limit: I64, sigma_score: F64, mu: F64, worth: F64) -> None:
+    """Set the worth of each pair with the best subsidy of untouched budgets."""
+    sigma = np.zeros(WIDTH, dtype=np.int64)
+    scratch = np.zeros(WIDTH, dtype=np.int64)
+    for pair in range(pairs.offer.size):
+        cost = pairs.cost[pair]
+        _, gain = best_option(
+            terms, pairs.option_low[pair], pairs.option_high[pair], cost, cost - pairs.max_net[pair], limit,
+            sigma_score[pairs.request[pair]], mu, False, sigma, scratch,
+        )  # fmt: skip
+        worth[pair] = pairs.score[pair] + gain
 
 
 def new_book(columns: Columns) -> Book:
@@ -76,10 +131,13 @@ def new_book(columns: Columns) -> Book:
         slot_request=np.repeat(np.arange(columns.demand.blocks.size), columns.demand.blocks).astype(np.int32),
         offer_ptr=np.concatenate(([0], np.cumsum(counts))).astype(np.int64),
         offer_pair=order,
+        freed=np.zeros(offers, dtype=np.int64),
+        full=np.full(order.size, -1, dtype=np.int64),
+        stamp=np.zeros(1, dtype=np.int64),
     )
 
 
-@compiled
+@lean
 def next_random(state: U64) -> float:
     """Return a number in [0, 1) and move the generator (xorshift64*) on."""
     word = state[0]
@@ -90,7 +148,7 @@ def next_random(state: U64) -> float:
     return float((word * np.uint64(2685821657736338717)) >> np.uint64(11)) / 9007199254740992.0
 
 
-@compiled
+@lean
 def _link(book: Book, offer: int, slot: int) -> None:
     head = book.head[offer]
     book.after[slot] = head
@@ -100,7 +158,7 @@ def _link(book: Book, offer: int, slot: int) -> None:
     book.head[offer] = slot
 
 
-@compiled
+@lean
 def _unlink(book: Book, offer: int, slot: int) -> None:
     after, before = book.after[slot], book.before[slot]
     if before >= 0:
@@ -111,7 +169,7 @@ def _unlink(book: Book, offer: int, slot: int) -> None:
         book.before[after] = before
 
 
-@compiled
+@lean
 def worth_of(pairs: Pairs, terms: Terms, guide: Guide, pair: int, option: int, sigma: I64) -> float:
     """Return the worth of a block of a pair under an option with these amounts."""
     worth = pairs.score[pair]
@@ -125,7 +183,7 @@ def worth_of(pairs: Pairs, terms: Terms, guide: Guide, pair: int, option: int, s
     return worth
 
 
-@compiled
+@lean
 def enter(
     supply: Supply,
     demand: Demand,
@@ -147,15 +205,18 @@ def enter(
     return book.worth[slot]
 
 
-@compiled
+@lean
 def leave(supply: Supply, demand: Demand, pairs: Pairs, terms: Terms, plan: Plan, book: Book, slot: int) -> float:
     """Take a block out of the plan and the book; return the worth it had."""
-    _unlink(book, pairs.offer[plan.pair[slot]], slot)
+    offer = pairs.offer[plan.pair[slot]]
+    _unlink(book, offer, slot)
+    book.stamp[0] += 1
+    book.freed[offer] = book.stamp[0]
     take(supply, demand, pairs, terms, plan, slot)
     return book.worth[slot]
 
 
-@compiled
+@lean
 def _load(pairs: Pairs, terms: Terms, guide: Guide, plan: Plan, book: Book) -> float:
     """Enter what a plan holds into an empty book; return the sum of worths."""
     total = 0.0
@@ -168,9 +229,11 @@ def _load(pairs: Pairs, terms: Terms, guide: Guide, plan: Plan, book: Book) -> f
     return total
 
 
-@compiled
-def snug_window(supply: Supply, pairs: Pairs, prices: F64, free: I32, pair: int, loose: float) -> tuple[int, float]:
-    """Return (start, price) of the feasible start with the least Σ price, start −1 if none.
+@lean
+def snug_window(
+    supply: Supply, pairs: Pairs, paid: F64, at: int, free: I32, pair: int, loose: float, work: I64
+) -> tuple[int, float]:
+    """Return (start, price) of the feasible start with the least price, start −1 if none.
 
     A start with room for the same gang both before and after it splits the free time: its price counts `loose` more.
     """
@@ -178,43 +241,46 @@ def snug_window(supply: Supply, pairs: Pairs, prices: F64, free: I32, pair: int,
     cards = pairs.cards[pair]
     hours = pairs.hours[pair]
     row = supply.row_ptr[offer] - supply.first_hour[offer]
-    first = row + pairs.first[pair]
-    last = row + pairs.last[pair]
-    end_row = supply.row_ptr[offer + 1]
-    begin_row = supply.row_ptr[offer]
+    first = pairs.first[pair]
+    last = pairs.last[pair]
+    end_hour = supply.row_ptr[offer + 1] - row
     best = -1
     least = 0.0
     least_true = 0.0
-    total = 0.0
-    blocked = first - 1
-    for hour in range(first, first + hours - 1):
-        total += prices[hour]
-        if free[hour] < cards:
-            blocked = hour
-    for start in range(first, last + 1):
-        end = start + hours - 1
-        total += prices[end]
-        if free[end] < cards:
-            blocked = end
-        if blocked < start and (best < 0 or total < least):
+    start = first
+    known = first
+    while start <= last:
+        # From the far end: the last hour that is too full rules out all starts up to it.
+        end = start + hours
+        hour = end - 1
+        while hour >= known and free[row + hour] >= cards:
+            hour -= 1
+        work[0] += end - hour
+        if hour >= known:
+            start = hour + 1
+            known = start
+            continue
+        known = end
+        total = paid[at + end] - paid[at + start]
+        if best < 0 or total < least:
             snug = (
-                start == begin_row  # noqa: PLR1714 - a set would be built for every start
+                start == supply.first_hour[offer]  # noqa: PLR1714 - a set would be built for every start
                 or start == first
                 or start == last
-                or end + 1 == end_row
-                or free[start - 1] < cards
-                or free[end + 1] < cards
+                or end == end_hour
+                or free[row + start - 1] < cards
+                or free[row + end] < cards
             )
-            felt = total if snug else total * (1.0 + loose)
-            if best < 0 or felt < least:
+            price = total if snug else total * (1.0 + loose)
+            if best < 0 or price < least:
                 best = start
-                least = felt
+                least = price
                 least_true = total
-        total -= prices[start]
-    return (best - row if best >= 0 else -1), least_true
+        start += 1
+    return best, least_true
 
 
-@compiled
+@lean
 def best_place(
     supply: Supply,
     demand: Demand,
@@ -222,7 +288,9 @@ def best_place(
     terms: Terms,
     guide: Guide,
     plan: Plan,
-    request: int,
+    book: Book,
+    low_pair: int,
+    high_pair: int,
     beta: float,
     floor: float,
     sigma: I64,
@@ -230,11 +298,15 @@ def best_place(
     scratch: I64,
     work: I64,
 ) -> tuple[int, int, int]:
-    """Return (pair, start, option) of the feasible column with the greatest worth − β·Σλ above `floor`."""
+    """Return (pair, start, option) of the feasible column with the greatest worth − β·Σλ above `floor`.
+
+    Among the ranked pairs low…high−1 of one request.
+    """
     best_pair, best_start, best_option_id, best = -1, -1, -1, floor
-    for pair in range(demand.pair_ptr[request], demand.pair_ptr[request + 1]):
-        if pairs.top[pair] <= best:
-            break
+    for index in range(low_pair, high_pair):
+        pair = guide.ranked[index]
+        if guide.worth[pair] - beta * guide.least[pair] <= best or book.full[pair] == book.freed[pairs.offer[pair]]:
+            continue
         if not share_room(supply, demand, pairs, plan, pair):
             continue
         value = pairs.score[pair]
@@ -243,27 +315,25 @@ def best_place(
         if pairs.option_high[pair] > pairs.option_low[pair]:
             option, gain = best_option(
                 terms, pairs.option_low[pair], pairs.option_high[pair], cost, cost - pairs.max_net[pair], plan.left,
-                guide.sigma_score[request], guide.budget, True, trial, scratch,
+                guide.sigma_score[pairs.request[pair]], guide.budget, True, trial, scratch,
             )  # fmt: skip
             if option < -1:
                 continue
             value += gain
-        if value <= best:
+        if value - beta * guide.least[pair] <= best:
             continue
-        start, price = snug_window(supply, pairs, guide.capacity, plan.free, pair, LOOSE)
-        work[0] += pairs.last[pair] - pairs.first[pair] + pairs.hours[pair]
+        start, price = snug_window(supply, pairs, guide.paid, guide.pair_at[pair], plan.free, pair, LOOSE, work)
         if start < 0:
+            book.full[pair] = book.freed[pairs.offer[pair]]
             continue
         value -= beta * pairs.cards[pair] * price
         if value > best:
             best_pair, best_start, best_option_id, best = pair, start, option, value
-            sigma[:] = trial
-            if option < 0:
-                sigma[:] = 0
+            set_amounts(sigma, trial, WIDTH if option >= 0 else 0)
     return best_pair, best_start, best_option_id
 
 
-@compiled
+@lean
 def insert(
     supply: Supply,
     demand: Demand,
@@ -273,6 +343,7 @@ def insert(
     plan: Plan,
     book: Book,
     request: int,
+    only: int,
     beta: float,
     floor: float,
     slots: I64,
@@ -280,15 +351,21 @@ def insert(
     scratch: I64,
     work: I64,
 ) -> tuple[int, float]:
-    """Place as many blocks of a request as fit, all or none below `min_blocks`.
+    """Place as many blocks of a request as fit, all or none below `min_blocks`; by the pair `only` unless that is −1.
 
     `scratch` is 3 × WIDTH. Appends the slots used to `slots`; returns (count, worth gained).
     """
     before = count
     gained = 0.0
+    low_pair, high_pair = demand.pair_ptr[request], demand.pair_ptr[request + 1]
+    if only >= 0:
+        for index in range(low_pair, high_pair):
+            if guide.ranked[index] == only:
+                low_pair, high_pair = index, index + 1
+                break
     while plan.placed[request] < demand.blocks[request] and count < slots.size:
         pair, start, option = best_place(
-            supply, demand, pairs, terms, guide, plan, request, beta, floor,
+            supply, demand, pairs, terms, guide, plan, book, low_pair, high_pair, beta, floor,
             scratch[0], scratch[1], scratch[2], work,
         )  # fmt: skip
         if pair < 0:
@@ -305,7 +382,7 @@ def insert(
     return count, gained
 
 
-@compiled
+@lean
 def _greedy(
     supply: Supply,
     demand: Demand,
@@ -318,13 +395,13 @@ def _greedy(
     beta: float,
     floor: float,
     slots: I64,
+    scratch: I64,
     work: I64,
 ) -> float:
-    scratch = np.zeros((3, WIDTH), dtype=np.int64)
     gained = 0.0
     for request in order:
         _, more = insert(
-            supply, demand, pairs, terms, guide, plan, book, request, beta, floor, slots, 0, scratch, work
+            supply, demand, pairs, terms, guide, plan, book, request, -1, beta, floor, slots, 0, scratch, work
         )  # fmt: skip
         gained += more
     return gained
@@ -338,6 +415,7 @@ class Freed(NamedTuple):
     start: I32
     option: I32
     sigma: I64
+    stamp: I64
 
 
 def no_freed() -> Freed:
@@ -348,10 +426,32 @@ def no_freed() -> Freed:
         start=np.zeros(MAX_FREED, dtype=np.int32),
         option=np.zeros(MAX_FREED, dtype=np.int32),
         sigma=np.zeros((MAX_FREED, WIDTH), dtype=np.int64),
+        stamp=np.zeros(MAX_FREED, dtype=np.int64),
     )
 
 
-@compiled
+class Scrap(NamedTuple):
+    """Room to work in: requests to try with the only pair or −1, their sort keys, slots used, slots picked, amounts."""
+
+    tried: I64
+    key: F64
+    slots: I64
+    picked: I64
+    scratch: I64
+
+
+def no_scrap() -> Scrap:
+    """Return empty room to work in."""
+    return Scrap(
+        tried=np.zeros((MAX_TRIED, 2), dtype=np.int64),
+        key=np.zeros(MAX_TRIED, dtype=np.float64),
+        slots=np.zeros(MAX_TOUCHED, dtype=np.int64),
+        picked=np.zeros(MAX_FREED, dtype=np.int64),
+        scratch=np.zeros((3, WIDTH), dtype=np.int64),
+    )
+
+
+@lean
 def _free_slot(
     supply: Supply,
     demand: Demand,
@@ -383,13 +483,14 @@ def _free_slot(
         freed.pair[count] = plan.pair[other]
         freed.start[count] = plan.start[other]
         freed.option[count] = plan.option[other]
-        freed.sigma[count, :] = plan.sigma[other]
+        set_amounts(freed.sigma[count], plan.sigma[other], WIDTH)
+        freed.stamp[count] = book.freed[pairs.offer[plan.pair[other]]]
         count += 1
         leave(supply, demand, pairs, terms, plan, book, other)
     return count
 
 
-@compiled
+@lean
 def _ruin(
     supply: Supply,
     demand: Demand,
@@ -403,12 +504,12 @@ def _ruin(
     low: int,
     high: int,
     most: int,
+    picked: I64,
     state: U64,
 ) -> int:
     """Free up to `most` blocks of an offer that overlap [low, high), those met by chance first."""
     slot = book.head[offer]
     seen = 0
-    picked = np.empty(MAX_FREED, dtype=np.int64)
     size = 0
     while slot >= 0:
         start = plan.start[slot]
@@ -428,7 +529,7 @@ def _ruin(
     return count
 
 
-@compiled
+@lean
 def _eject(
     supply: Supply,
     demand: Demand,
@@ -477,17 +578,18 @@ def _eject(
     return count
 
 
-@compiled
-def _add(tried: I64, count: int, request: int) -> int:
-    """Append a request unless it is there; return the new length."""
+@lean
+def _add(tried: I64, count: int, request: int, only: int) -> int:
+    """Append a request unless it is there, with the only pair to try or −1; return the new length."""
     for index in range(count):
-        if tried[index] == request:
+        if tried[index, 0] == request:
             return count
-    tried[count] = request
+    tried[count, 0] = request
+    tried[count, 1] = only
     return count + 1
 
 
-@compiled
+@lean
 def _neighbours(
     demand: Demand,
     pairs: Pairs,
@@ -515,7 +617,7 @@ def _neighbours(
     if size <= 0:
         return count
     for _ in range(4 * most):
-        if most <= 0 or count >= tried.size:
+        if most <= 0 or count >= tried.shape[0]:
             break
         # Skewed to those that begin late, as they are the likelier to overlap.
         draw = next_random(state)
@@ -524,12 +626,12 @@ def _neighbours(
         if plan.placed[request] == demand.blocks[request] or pairs.last[pair] + pairs.hours[pair] <= low:
             continue
         before = count
-        count = _add(tried, count, request)
+        count = _add(tried, count, request, pair)
         most -= count - before
     return count
 
 
-@compiled
+@lean
 def _sort_tried(
     pairs: Pairs,
     demand: Demand,
@@ -544,7 +646,7 @@ def _sort_tried(
 ) -> None:
     """Order the requests to try by a noisy key: reduced value, density of value, or size."""
     for index in range(first, count):
-        request = tried[index]
+        request = tried[index, 0]
         pair = demand.pair_ptr[request]
         use = 1.0 * pairs.cards[pair] * pairs.hours[pair]
         if mode < 0.4:  # noqa: PLR2004 - three orders by chance
@@ -555,15 +657,15 @@ def _sort_tried(
             value = use
         key[index] = value * (1.0 + noise * (next_random(state) - 0.5))
     for index in range(first + 1, count):
-        request, value = tried[index], key[index]
+        request, only, value = tried[index, 0], tried[index, 1], key[index]
         at = index
         while at > first and key[at - 1] < value:
-            tried[at], key[at] = tried[at - 1], key[at - 1]
+            tried[at, 0], tried[at, 1], key[at] = tried[at - 1, 0], tried[at - 1, 1], key[at - 1]
             at -= 1
-        tried[at], key[at] = request, value
+        tried[at, 0], tried[at, 1], key[at] = request, only, value
 
 
-@compiled
+@lean
 def improve(
     supply: Supply,
     demand: Demand,
@@ -577,43 +679,48 @@ def improve(
     state: U64,
     rounds: int,
     tolerance: float,
+    scrap: Scrap,
     work: I64,
 ) -> float:
     """Ruin and recreate `rounds` times; return the change of the sum of worths."""
-    scratch = np.zeros((3, WIDTH), dtype=np.int64)
-    tried = np.zeros(MAX_TRIED, dtype=np.int64)
-    key = np.zeros(MAX_TRIED, dtype=np.float64)
-    slots = np.zeros(MAX_TOUCHED, dtype=np.int64)
+    tried, key, slots, scratch = scrap.tried, scrap.key, scrap.slots, scrap.scratch
     total = 0.0
     for _ in range(rounds):
         request = requests[int(next_random(state) * requests.size)]
+        eject = next_random(state) < EJECT
+        if eject:
+            for _ in range(DRAWS):
+                if plan.placed[request] < demand.blocks[request]:
+                    break
+                request = requests[int(next_random(state) * requests.size)]
+            eject = plan.placed[request] < demand.blocks[request]
         low_pair, high_pair = demand.pair_ptr[request], demand.pair_ptr[request + 1]
-        pair = low_pair + int(next_random(state) * (high_pair - low_pair))
+        draw = next_random(state)
+        pair = guide.ranked[low_pair + int(draw * draw * (high_pair - low_pair))]
         offer = pairs.offer[pair]
         start = pairs.first[pair] + int(next_random(state) * (pairs.last[pair] - pairs.first[pair] + 1))
         spread = int(next_random(state) * next_random(state) * 48.0)
         low, high = start - spread, start + pairs.hours[pair] + spread
         most = 1 + int(next_random(state) * 10.0)
-        eject = next_random(state) < EJECT and plan.placed[request] < demand.blocks[request]
         if eject:
             count = _eject(supply, demand, pairs, terms, plan, book, freed, pair, start, state)
         else:
-            count = _ruin(supply, demand, pairs, terms, plan, book, freed, 0, offer, low, high, most, state)
+            count = _ruin(supply, demand, pairs, terms, plan, book, freed, 0, offer, low, high, most, scrap.picked, state)
         if not eject and high_pair - low_pair > 1 and next_random(state) < 0.3:  # noqa: PLR2004 - a second offer now and then
             second = pairs.offer[low_pair + int(next_random(state) * (high_pair - low_pair))]
             if second != offer:
                 count = _ruin(
-                    supply, demand, pairs, terms, plan, book, freed, count, second, low, high, most // 2, state
+                    supply, demand, pairs, terms, plan, book, freed, count, second, low, high, most // 2, scrap.picked, state
                 )
         size = 0
         lost = 0.0
         if eject:
-            size = _add(tried, size, request)
+            size = _add(tried, size, request, -1)
         for index in range(count):
             lost += book.worth[freed.slot[index]]
-            size = _add(tried, size, book.slot_request[freed.slot[index]])
+            size = _add(tried, size, book.slot_request[freed.slot[index]], -1)
         if plan.placed[request] < demand.blocks[request]:
-            size = _add(tried, size, request)
+            size = _add(tried, size, request, -1)
         size = _neighbours(
             demand, pairs, plan, book, offer, low, high, tried, size, int(next_random(state) * 10.0), state
         )
@@ -623,7 +730,7 @@ def improve(
         gained = 0.0
         for index in range(size):
             used, more = insert(
-                supply, demand, pairs, terms, guide, plan, book, tried[index], beta, -np.inf, slots, used, scratch,
+                supply, demand, pairs, terms, guide, plan, book, tried[index, 0], tried[index, 1], beta, -np.inf, slots, used, scratch,
                 work,
             )  # fmt: skip
             gained += more
@@ -637,10 +744,12 @@ def improve(
                 supply, demand, pairs, terms, guide, plan, book, freed.slot[index], freed.pair[index],
                 freed.start[index], freed.option[index], freed.sigma[index],
             )  # fmt: skip
+            # As full as it was.
+            book.freed[pairs.offer[freed.pair[index]]] = freed.stamp[index]
     return total
 
 
-@compiled
+@lean
 def top_up(pairs: Pairs, terms: Terms, plan: Plan, order: I64, needed_only: bool) -> None:
     """Raise each block's amounts, in `order`, as far as its option and what is left of the budgets allow.
 
@@ -674,7 +783,7 @@ def top_up(pairs: Pairs, terms: Terms, plan: Plan, order: I64, needed_only: bool
                 plan.left[terms.budget[index]] -= more
 
 
-@compiled
+@lean
 def reopen(pairs: Pairs, terms: Terms, plan: Plan, order: I64) -> None:
     """Cut amounts back to what each block needs, and choose an option for blocks that could take one.
 
@@ -689,7 +798,7 @@ def reopen(pairs: Pairs, terms: Terms, plan: Plan, order: I64) -> None:
                 single = terms.component_ptr[option + 1] - first == 1
                 if single and terms.min_fen[first] == 0 and not terms.fixed[first]:
                     plan.option[slot] = option
-                    plan.sigma[slot, :] = 0
+                    set_amounts(plan.sigma[slot], plan.sigma[slot], 0)
                     break
             continue
         first = terms.component_ptr[plan.option[slot]]
@@ -718,14 +827,14 @@ class Search:
         self.state = np.array([0x9E3779B97F4A7C15 ^ (2 * seed + 1)], dtype=np.uint64)
         self.requests = hopeful
         self.value = float(_load(columns.pairs, columns.terms, guide, plan, self.book))
-        self.slots = np.zeros(max(MAX_TOUCHED, 2), dtype=np.int64)
+        self.scrap = no_scrap()
 
     def greedy(self, order: I64, beta: float, floor: float) -> None:
         """Insert requests in an order, as far as worth − β·Σλ is above `floor`."""
         columns = self.columns
         self.value += _greedy(
             columns.supply, columns.demand, columns.pairs, columns.terms, self.guide, self.plan, self.book, order,
-            beta, floor, self.slots, self.work,
+            beta, floor, self.scrap.slots, self.scrap.scratch, self.work,
         )  # fmt: skip
 
     def improve(self, rounds: int, tolerance: float) -> None:
@@ -735,7 +844,7 @@ class Search:
         columns = self.columns
         self.value += improve(
             columns.supply, columns.demand, columns.pairs, columns.terms, self.guide, self.plan, self.book, self.freed,
-            self.requests, self.state, rounds, tolerance, self.work,
+            self.requests, self.state, rounds, tolerance, self.scrap, self.work,
         )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.kit.money import PPM
-from app.matching.core.compiled import compiled
+from app.matching.core.compiled import compiled, lean
 
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
@@ -38,13 +38,20 @@ class Terms(NamedTuple):
     budget: I32
 
 
-@compiled
+@lean
+def set_amounts(target: I64, source: I64, count: int) -> None:
+    """Set the first amounts to those of `source`, the rest to 0. (A slice assignment would make an array.)"""
+    for index in range(WIDTH):
+        target[index] = source[index] if index < count else 0
+
+
+@lean
 def floor_rate(rate_ppm: int, amount: int) -> int:
     """Return ⌊rate·amount⌋ as `kit.money.floor_rate` does, without leaving 64 bits."""
     return rate_ppm * (amount // PPM) + rate_ppm * (amount % PPM) // PPM
 
 
-@compiled
+@lean
 def most(terms: Terms, component: int, cost: int, left: I64) -> int:
     """Return the largest σ of a component for a contract of `cost` fen with `left` fen in each budget."""
     best = min(floor_rate(terms.rate_ppm[component], cost), terms.cap_fen[component])
@@ -53,14 +60,14 @@ def most(terms: Terms, component: int, cost: int, left: I64) -> int:
     return best
 
 
-@compiled
+@lean
 def fill(
     terms: Terms,
     option: int,
     cost: int,
     need: int,
     left: I64,
-    weights: F64,
+    weights: tuple[float, float, float, float],
     strict: bool,
     sigma: I64,
 ) -> int:
@@ -103,7 +110,18 @@ def fill(
     return total if total >= need else -1
 
 
-@compiled
+@lean
+def unit_worth(terms: Terms, component: int, last: int, unit: float, mu: F64) -> float:
+    """Return what a fen of a component is worth, unit − Σμ; 0 from component `last` on."""
+    if component >= last:
+        return 0.0
+    worth = unit
+    for index in range(terms.budget_ptr[component], terms.budget_ptr[component + 1]):
+        worth -= mu[terms.budget[index]]
+    return worth
+
+
+@lean
 def best_option(
     terms: Terms,
     low: int,
@@ -123,18 +141,19 @@ def best_option(
     """
     chosen = NOTHING_ALLOWED
     value = 0.0
-    sigma[:] = 0
+    set_amounts(sigma, sigma, 0)
     if need <= 0:
         chosen = NO_OPTION
-    weights = np.empty(WIDTH, dtype=np.float64)
     for option in range(low, high):
         first = terms.component_ptr[option]
         last = terms.component_ptr[option + 1]
-        for component in range(first, last):
-            weight = unit
-            for index in range(terms.budget_ptr[component], terms.budget_ptr[component + 1]):
-                weight -= mu[terms.budget[index]]
-            weights[component - first] = weight
+        # A tuple, as an array would be allocated anew for each pair.
+        weights = (
+            unit_worth(terms, first, last, unit, mu),
+            unit_worth(terms, first + 1, last, unit, mu),
+            unit_worth(terms, first + 2, last, unit, mu),
+            unit_worth(terms, first + 3, last, unit, mu),
+        )
         total = fill(terms, option, cost, need, left, weights, strict, scratch)
         if total < 0:
             continue
@@ -144,6 +163,5 @@ def best_option(
         if chosen == NOTHING_ALLOWED or gain > value:
             chosen = option
             value = gain
-            sigma[:] = 0
-            sigma[: last - first] = scratch[: last - first]
+            set_amounts(sigma, scratch, last - first)
     return chosen, value

@@ -63,7 +63,7 @@ def _run(columns: Columns, pinned: Plan, watch: Watch) -> Outcome:
         case Method.FCFS:
             best = first_come(columns, pinned)
             search = find_prices(columns, watch, CERTIFICATE_SHARE, best)
-            return finished(columns, best.matches, integer_duals(columns, search.best), proved=False)
+            return finished(columns, best.matches, integer_duals(columns, search.rows, search.best), proved=False)
         case Method.CPSAT:
             return _run_cpsat(columns, watch)
         case Method.CLEAR:
@@ -103,5 +103,5 @@ def _run_cpsat(columns: Columns, watch: Watch) -> Outcome:
     scale = surplus_scale(columns)[0] if config.objective is Objective.SURPLUS else 1
     own = None if solved.bound is None else -(-solved.bound // scale)
     return finished(
-        columns, best.matches, integer_duals(columns, search.best), proved=solved.proved, solver_bound_fen=own
+        columns, best.matches, integer_duals(columns, search.rows, search.best), proved=solved.proved, solver_bound_fen=own
     )
