@@ -26,7 +26,7 @@ I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
 
-CHUNKS: Final = 24
+CHUNKS: Final = 6
 # Relative to the typical score of a card-hour.
 FIRST_STEP: Final = 0.1
 LAST_STEP_RATIO: Final = 5e-4

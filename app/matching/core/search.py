@@ -33,7 +33,16 @@ MAX_TOUCHED: Final = 4096
 # How much dearer a start feels that splits the free time of an offer.
 LOOSE: Final = 0.3
 # How often a round makes room for one block instead of freeing blocks at random.
-EJECT: Final = 0.5
+EJECT: Final = 0.3
+# Found by trials on generated markets: blocks freed at once, hours around a start, how often a second offer joins in,
+# requests tried besides, how often prices guide fully and how much otherwise, and the noise of the order.
+MAX_RUINED: Final = 30.0
+SPREAD: Final = 96.0
+SECOND: Final = 0.4
+MAX_NEIGHBOURS: Final = 20.0
+GUIDED: Final = 0.5
+LOOSELY_GUIDED: Final = 0.3
+NOISE: Final = 0.8
 # How often a round looks for a request with something unplaced to make room for.
 DRAWS: Final = 16
 
@@ -699,14 +708,14 @@ def improve(
         pair = guide.ranked[low_pair + int(draw * draw * (high_pair - low_pair))]
         offer = pairs.offer[pair]
         start = pairs.first[pair] + int(next_random(state) * (pairs.last[pair] - pairs.first[pair] + 1))
-        spread = int(next_random(state) * next_random(state) * 48.0)
+        spread = int(next_random(state) * next_random(state) * SPREAD)
         low, high = start - spread, start + pairs.hours[pair] + spread
-        most = 1 + int(next_random(state) * 10.0)
+        most = 1 + int(next_random(state) * MAX_RUINED)
         if eject:
             count = _eject(supply, demand, pairs, terms, plan, book, freed, pair, start, state)
         else:
             count = _ruin(supply, demand, pairs, terms, plan, book, freed, 0, offer, low, high, most, scrap.picked, state)
-        if not eject and high_pair - low_pair > 1 and next_random(state) < 0.3:  # noqa: PLR2004 - a second offer now and then
+        if not eject and high_pair - low_pair > 1 and next_random(state) < SECOND:
             second = pairs.offer[low_pair + int(next_random(state) * (high_pair - low_pair))]
             if second != offer:
                 count = _ruin(
@@ -722,10 +731,10 @@ def improve(
         if plan.placed[request] < demand.blocks[request]:
             size = _add(tried, size, request, -1)
         size = _neighbours(
-            demand, pairs, plan, book, offer, low, high, tried, size, int(next_random(state) * 10.0), state
+            demand, pairs, plan, book, offer, low, high, tried, size, int(next_random(state) * MAX_NEIGHBOURS), state
         )
-        _sort_tried(pairs, demand, guide, tried, 1 if eject else 0, size, key, next_random(state), 0.8, state)
-        beta = 1.0 if next_random(state) < 0.7 else 0.3  # noqa: PLR2004 - prices mostly guide, sometimes a little
+        _sort_tried(pairs, demand, guide, tried, 1 if eject else 0, size, key, next_random(state), NOISE, state)
+        beta = 1.0 if next_random(state) < GUIDED else LOOSELY_GUIDED
         used = 0
         gained = 0.0
         for index in range(size):
