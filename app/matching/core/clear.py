@@ -35,7 +35,7 @@ LOOK_EVERY: Final = 0.08
 # A request whose best column loses more than this part of its value at the prices is no seed of a ruin.
 HOPELESS: Final = 0.03
 # The loss tolerated at first, relative to the mean worth of a block, and when none is any more.
-TOLERANCE: Final = 0.03
+TOLERANCE: Final = 0.15
 COLD_FROM: Final = 0.95
 EXACT_INTERVALS: Final = 6_000
 EXACT_DETERMINISTIC_PER_WORK: Final = 0.05

@@ -33,7 +33,7 @@ MAX_TOUCHED: Final = 4096
 # How much dearer a start feels that splits the free time of an offer.
 LOOSE: Final = 0.3
 # How often a round makes room for one block instead of freeing blocks at random.
-EJECT: Final = 0.3
+EJECT: Final = 0.2
 # Found by trials on generated markets: blocks freed at once, hours around a start, how often a second offer joins in,
 # requests tried besides, how often prices guide fully and how much otherwise, and the noise of the order.
 MAX_RUINED: Final = 30.0
