@@ -15,29 +15,40 @@ from app.kit.money import PPM
 from app.matching.core.assemble import matches_of
 from app.matching.core.columns import Columns
 from app.matching.core.config import Objective
-from app.matching.core.cpsat import build_model, objectives, solve_model, surplus_scale
+from app.matching.core.cpsat import build_model, count_intervals, objectives, solve_model, surplus_scale
 from app.matching.core.fcfs import fill_up, serve_in_order, submission_order
 from app.matching.core.objective import rank, stages
 from app.matching.core.outcome import Duals, Match
 from app.matching.core.plan import Plan, copy_plan
 from app.matching.core.prices import PriceSearch, integer_duals, reduced_values
-from app.matching.core.search import Search, guide_of, share_out
+from app.matching.core.search import Guide, Search, guide_of, share_out
 from app.matching.core.watch import Watch
 
 F64 = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
 PASSES: Final = 200
 PRICE_SHARE: Final = 0.3
-QUICK_SHARE: Final = 0.1
+REFINEMENTS: Final = 3
+REFINE_SHARE: Final = 0.2
+# Refining ends where it narrows the gap by no more than this part.
+SETTLED: Final = 1e-3
+QUICK_SHARE: Final = 0.02
 ROUNDS_PER_LOOK: Final = 400
 MIN_WORK_PER_LOOK: Final = 1_000
 LOOK_EVERY: Final = 0.08
 # A request whose best column loses more than this part of its value at the prices is no seed of a ruin.
 HOPELESS: Final = 0.03
-# The loss tolerated at first, relative to the mean worth of a block, and when none is any more.
-TOLERANCE: Final = 0.15
+# The loss tolerated at first, relative to the gap per placed block that is left when a cold start is over, if there is
+# time for so many rounds per block; less where there is less time. Near the end none is tolerated any more.
+HEAT: Final = 2.7
+COLD_UNTIL: Final = 0.05
+ROUNDS_PER_BLOCK: Final = 800
 COLD_FROM: Final = 0.95
 EXACT_INTERVALS: Final = 6_000
+EXACT_FROM: Final = 0.8
+# Of floating-point sums, relative.
+ROUNDING: Final = 1e-9
 EXACT_DETERMINISTIC_PER_WORK: Final = 0.05
 
 
@@ -90,19 +101,35 @@ def first_come(columns: Columns, pinned: Plan) -> Best:
 
 
 def find_prices(columns: Columns, watch: Watch, share: float, best: Best | None) -> PriceSearch:
-    """Run the price search for a share of the limit, at most `PASSES` passes."""
+    """Run the price search for a share of the limit, at most `PASSES` passes, and refine it where that is quick."""
     search = PriceSearch(columns, columns.config.seed)
     watch.add(search.work)
-    scale = columns.lexicographic_scale
-    while search.passes < PASSES and not watch.spent(share):
+    _descend(search, watch, share, best)
+    for _ in range(REFINEMENTS):
+        if watch.spent(share * REFINE_SHARE):
+            break
+        before = search.best_value
+        search.refine()
+        _descend(search, watch, share, best)
+        floor = 0 if best is None else best.key[0] * columns.lexicographic_scale
+        if before - search.best_value <= SETTLED * abs(search.best_value - floor):
+            break
+    return search
+
+
+def _descend(search: PriceSearch, watch: Watch, share: float, best: Best | None) -> None:
+    """Make `PASSES` passes with ever smaller steps, fewer where the share of the limit is used up before."""
+    began, first = watch.fraction(), search.passes
+    while search.passes < first + PASSES and not watch.spent(share):
         before = search.work
-        search.advance(max(search.passes / PASSES, watch.fraction() / share))
+        done = (search.passes - first) / PASSES
+        search.advance(max(done, (watch.fraction() - began) / max(1e-9, share - began)))
         if search.passes % 8 == 0:
             search.assess()
         watch.add(search.work - before)
-        watch.tell("prices", best.key[0] if best is not None else None, search.best_value / scale)
+        value = search.best_value / search.columns.lexicographic_scale
+        watch.tell("prices", best.key[0] if best is not None else None, value)
     search.assess()
-    return search
 
 
 def run_clear(columns: Columns, pinned: Plan, watch: Watch) -> tuple[Best, Duals, bool, int | None]:
@@ -113,12 +140,10 @@ def run_clear(columns: Columns, pinned: Plan, watch: Watch) -> tuple[Best, Duals
     bound = search.best_value / columns.lexicographic_scale
     primal = _greedy(columns, search, pinned, best, watch)
     watch.tell("greedy", best.key[0], bound)
-    small = _intervals(columns) <= EXACT_INTERVALS
-    proved, own = _exact(columns, best, watch, QUICK_SHARE) if small else (False, None)
+    proved, own = _exact(columns, primal.guide, search, best, watch, QUICK_SHARE)
     if not proved:
-        _recreate(primal, best, watch, bound, 0.5 if small else 1.0)
-        if small:
-            proved, own = _exact(columns, best, watch, 1.0)
+        _recreate(primal, best, watch, search, EXACT_FROM if own is not None else 1.0)
+        proved, own = _exact(columns, primal.guide, search, best, watch, 1.0)
     return best, integer_duals(columns, search.rows, search.best), proved, own
 
 
@@ -141,16 +166,23 @@ def _greedy(columns: Columns, search: PriceSearch, pinned: Plan, best: Best, wat
     return primal
 
 
-def _recreate(primal: Search, best: Best, watch: Watch, bound: float, until: float) -> None:
+def _recreate(primal: Search, best: Best, watch: Watch, search: PriceSearch, until: float) -> None:
     """Ruin and recreate until a fraction of the limit is used, ever less tolerant of a loss."""
+    columns = primal.columns
+    bound = search.best_value / columns.lexicographic_scale
+    # The worths leave out what the budgets are worth at their prices.
+    ceiling = search.best_value - float(np.dot(search.best.budget, columns.budget_limit))
     began = watch.fraction()
-    placed = max(1, int((primal.plan.pair >= 0).sum()))
-    tolerance = TOLERANCE * max(0.0, primal.value) / placed
-    shown = began
+    rounds, heat, shown = 0, 0.0, began
     while not watch.spent(until) and primal.requests.size:
         progress = (watch.fraction() - began) / max(1e-9, until - began)
+        if heat == 0.0 and progress > COLD_UNTIL:
+            placed = max(1, int((primal.plan.pair >= 0).sum()))
+            gap = max(0.0, ceiling - primal.value) / placed
+            heat = HEAT * gap * min(1.0, rounds / progress / (ROUNDS_PER_BLOCK * placed))
         before = int(primal.work[0])
-        primal.improve(ROUNDS_PER_LOOK, tolerance * max(0.0, 1.0 - progress / COLD_FROM))
+        primal.improve(ROUNDS_PER_LOOK, heat * max(0.0, 1.0 - progress / COLD_FROM))
+        rounds += ROUNDS_PER_LOOK
         watch.add(max(MIN_WORK_PER_LOOK, int(primal.work[0]) - before))
         if watch.fraction() - shown > LOOK_EVERY:
             shown = watch.fraction()
@@ -159,14 +191,36 @@ def _recreate(primal: Search, best: Best, watch: Watch, bound: float, until: flo
     best.offer(primal.plan)
 
 
-def _intervals(columns: Columns) -> int:
-    return int(np.dot(columns.demand.blocks, np.diff(columns.demand.pair_ptr)))
+def _promising(columns: Columns, guide: Guide, search: PriceSearch, best: Best) -> Mask:
+    """Return the pairs that a better plan might use: those whose reduced value isn't too far below the request's best.
+
+    By weak duality no plan with a block of the pair is worth more than the bound less that distance. Pins make a
+    request choose among other columns, and other objectives have more stages than one: there all pairs are kept.
+    """
+    kept = np.ones(columns.pairs.offer.size, dtype=np.bool_)
+    if columns.pin_request.size or columns.config.objective is not Objective.SURPLUS:
+        return kept
+    use = columns.pairs.cards.astype(np.float64) * columns.pairs.hours
+    reduced = guide.worth - guide.least
+    for rows in (columns.demand.share[columns.pairs.request], columns.supply.share[columns.pairs.offer]):
+        limited = rows >= 0
+        reduced[limited] -= search.best.share[rows[limited]] * use[limited]
+    distance = search.best_reduced[columns.pairs.request] - reduced
+    return search.best_value - distance >= best.key[0] - 1.0 - ROUNDING * search.best_value
 
 
-def _exact(columns: Columns, best: Best, watch: Watch, share: float) -> tuple[bool, int | None]:
-    """Let CP-SAT improve on the best plan; return whether it proved optimality, and its own bound in fen."""
-    requests = np.flatnonzero(np.diff(columns.demand.pair_ptr) > 0).tolist()
-    direct = build_model(columns, requests)
+def _exact(
+    columns: Columns, guide: Guide, search: PriceSearch, best: Best, watch: Watch, share: float
+) -> tuple[bool, int | None]:
+    """On what is small enough let CP-SAT improve on the best plan.
+
+    Returns whether it is proved optimal, and CP-SAT's own bound in fen; `None` where it had nothing to do.
+    """
+    kept = _promising(columns, guide, search, best)
+    if count_intervals(columns, kept) > EXACT_INTERVALS:
+        return False, None
+    requests = np.unique(columns.pairs.request[kept]).tolist()
+    direct = build_model(columns, requests, kept)
     if not requests or not objectives(direct):
         return True, None
     seconds, work = watch.left(share)
@@ -183,5 +237,8 @@ def _exact(columns: Columns, best: Best, watch: Watch, share: float) -> tuple[bo
         watch.add(int(work * 1_000_000))
     if solved.plan is not None:
         best.offer(solved.plan)
+    if solved.bound is None:
+        return solved.proved, None
     scale = surplus_scale(columns)[0] if columns.config.objective is Objective.SURPLUS else 1
-    return solved.proved, None if solved.bound is None else -(-solved.bound // scale)
+    # Plans of the pairs left out are worth no more than the best.
+    return solved.proved, max(-(-solved.bound // scale), best.key[0])

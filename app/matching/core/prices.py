@@ -30,6 +30,8 @@ CHUNKS: Final = 6
 # Relative to the typical score of a card-hour.
 FIRST_STEP: Final = 0.1
 LAST_STEP_RATIO: Final = 5e-4
+# The steps of a refinement, relative to those before.
+FINER: Final = 0.1
 
 
 class Prices(NamedTuple):
@@ -351,6 +353,14 @@ class PriceSearch:
             for average, present in zip(self.average, self.prices, strict=True):
                 _blend(average, present, 1.0 if self.passes == 0 else 0.12 * 4 / (edges.size - 1))
         self.passes += 1
+
+    def refine(self) -> None:
+        """Start again from the best prices with smaller steps, for markets whose prices differ by little."""
+        for present, average, best in zip(self.prices, self.average, self.best, strict=True):
+            present[:] = best
+            average[:] = best
+        self.scale *= FINER
+        feel(self.columns.supply, self.rows, self.prices.capacity, self.felt)
 
     def assess(self) -> None:
         """Evaluate the averaged prices and keep them where they bound better than any before."""
