@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from app.matching.core.columns import Columns, Demand, Pairs, Supply
 from app.matching.core.compiled import compiled, lean
-from app.matching.core.plan import Plan, empty_slot, put, share_room, take
+from app.matching.core.plan import Plan, copy_plan, empty_slot, put, share_room, take
 from app.matching.core.prices import Prices, cheapest_window, felt_prices
 from app.matching.core.rows import Rows
 from app.matching.core.sigma import WIDTH, Terms, best_option, set_amounts
@@ -837,6 +837,17 @@ class Search:
         self.requests = hopeful
         self.value = float(_load(columns.pairs, columns.terms, guide, plan, self.book))
         self.scrap = no_scrap()
+
+    def twin(self, seed: int) -> "Search":
+        """Return an independent search from the same plan with another seed."""
+        locked = np.flatnonzero(self.book.locked)
+        return Search(self.columns, copy_plan(self.plan), self.guide, seed, locked, self.requests)
+
+    def follow(self, other: "Search") -> None:
+        """Go on from where another search is."""
+        for mine, theirs in zip((*self.plan, *self.book), (*other.plan, *other.book), strict=True):
+            np.copyto(mine, theirs)
+        self.value = other.value
 
     def greedy(self, order: I64, beta: float, floor: float) -> None:
         """Insert requests in an order, as far as worth − β·Σλ is above `floor`."""
