@@ -34,11 +34,11 @@ MAX_TOUCHED: Final = 4096
 LOOSE: Final = 0.3
 # How often a round makes room for one block instead of freeing blocks at random.
 EJECT: Final = 0.2
-# Found by trials on generated markets: blocks freed at once, hours around a start, how often a second offer joins in,
+# Found by trials on generated markets: blocks freed at once, hours around a start, how often a further offer joins in,
 # requests tried besides, how often prices guide fully and how much otherwise, and the noise of the order.
 MAX_RUINED: Final = 30.0
 SPREAD: Final = 96.0
-SECOND: Final = 0.4
+FURTHER: Final = 0.5
 MAX_NEIGHBOURS: Final = 20.0
 GUIDED: Final = 0.5
 LOOSELY_GUIDED: Final = 0.3
@@ -715,12 +715,20 @@ def improve(
             count = _eject(supply, demand, pairs, terms, plan, book, freed, pair, start, state)
         else:
             count = _ruin(supply, demand, pairs, terms, plan, book, freed, 0, offer, low, high, most, scrap.picked, state)
-        if not eject and high_pair - low_pair > 1 and next_random(state) < SECOND:
-            second = pairs.offer[low_pair + int(next_random(state) * (high_pair - low_pair))]
-            if second != offer:
-                count = _ruin(
-                    supply, demand, pairs, terms, plan, book, freed, count, second, low, high, most // 2, scrap.picked, state
-                )
+        while not eject and 0 < count < MAX_FREED and next_random(state) < FURTHER:
+            # Where another of the freed blocks could go as well, around where it was.
+            index = int(next_random(state) * count)
+            other = book.slot_request[freed.slot[index]]
+            draw = next_random(state)
+            width = demand.pair_ptr[other + 1] - demand.pair_ptr[other]
+            second = guide.ranked[demand.pair_ptr[other] + int(draw * draw * width)]
+            begin = freed.start[index] - spread
+            end = freed.start[index] + pairs.hours[freed.pair[index]] + spread
+            most = 1 + int(next_random(state) * most)
+            count = _ruin(
+                supply, demand, pairs, terms, plan, book, freed, count, pairs.offer[second], begin, end, most,
+                scrap.picked, state,
+            )  # fmt: skip
         size = 0
         lost = 0.0
         if eject:
