@@ -38,7 +38,7 @@ EJECT: Final = 0.2
 # requests tried besides, how often prices guide fully and how much otherwise, and the noise of the order.
 MAX_RUINED: Final = 30.0
 SPREAD: Final = 96.0
-FURTHER: Final = 0.5
+FURTHER: Final = 0.65
 MAX_NEIGHBOURS: Final = 20.0
 GUIDED: Final = 0.5
 LOOSELY_GUIDED: Final = 0.3
@@ -715,7 +715,7 @@ def improve(
             count = _eject(supply, demand, pairs, terms, plan, book, freed, pair, start, state)
         else:
             count = _ruin(supply, demand, pairs, terms, plan, book, freed, 0, offer, low, high, most, scrap.picked, state)
-        while not eject and 0 < count < MAX_FREED and next_random(state) < FURTHER:
+        while 0 < count < MAX_FREED and next_random(state) < FURTHER:
             # Where another of the freed blocks could go as well, around where it was.
             index = int(next_random(state) * count)
             other = book.slot_request[freed.slot[index]]
