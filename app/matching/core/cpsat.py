@@ -154,7 +154,9 @@ def _hourly(direct: Direct, offer: int, found: list[tuple[int, int]]) -> None:
     columns = direct.columns
     pairs, supply = columns.pairs, columns.supply
     row = int(supply.row_ptr[offer]) - int(supply.first_hour[offer])
-    edges = np.flatnonzero(np.diff(supply.capacity[row + int(supply.first_hour[offer]) : supply.row_ptr[offer + 1]])) + 1
+    edges = (
+        np.flatnonzero(np.diff(supply.capacity[row + int(supply.first_hour[offer]) : supply.row_ptr[offer + 1]])) + 1
+    )
     # Only where something begins or the capacity changes can an hour be fuller than the one before.
     hours = {int(pairs.first[pair]) for _, pair in found} | {int(edge + supply.first_hour[offer]) for edge in edges}
     for hour in sorted(hours):

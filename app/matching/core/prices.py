@@ -214,9 +214,7 @@ def choose(
 
 
 @lean
-def _step(
-    rows: Rows, limit: I64, share_limit: I64, prices: Prices, choices: Choices, scale: F64, step: float
-) -> None:
+def _step(rows: Rows, limit: I64, share_limit: I64, prices: Prices, choices: Choices, scale: F64, step: float) -> None:
     """Move the prices along the subgradient, relative to each row's right-hand side and clipped."""
     for row in range(rows.limit.size):
         room = rows.limit[row]

@@ -714,7 +714,9 @@ def improve(
         if eject:
             count = _eject(supply, demand, pairs, terms, plan, book, freed, pair, start, state)
         else:
-            count = _ruin(supply, demand, pairs, terms, plan, book, freed, 0, offer, low, high, most, scrap.picked, state)
+            count = _ruin(
+                supply, demand, pairs, terms, plan, book, freed, 0, offer, low, high, most, scrap.picked, state
+            )
         while 0 < count < MAX_FREED and next_random(state) < FURTHER:
             # Where another of the freed blocks could go as well, around where it was.
             index = int(next_random(state) * count)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.kit.money import PPM
-from app.matching.core.compiled import compiled, lean
+from app.matching.core.compiled import lean
 
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
@@ -40,7 +40,7 @@ class Terms(NamedTuple):
 
 @lean
 def set_amounts(target: I64, source: I64, count: int) -> None:
-    """Set the first amounts to those of `source`, the rest to 0. (A slice assignment would make an array.)"""
+    """Set the first amounts to those of `source`, the rest to 0; a slice assignment would make an array."""
     for index in range(WIDTH):
         target[index] = source[index] if index < count else 0
 

@@ -103,5 +103,9 @@ def _run_cpsat(columns: Columns, watch: Watch) -> Outcome:
     scale = surplus_scale(columns)[0] if config.objective is Objective.SURPLUS else 1
     own = None if solved.bound is None else -(-solved.bound // scale)
     return finished(
-        columns, best.matches, integer_duals(columns, search.rows, search.best), proved=solved.proved, solver_bound_fen=own
+        columns,
+        best.matches,
+        integer_duals(columns, search.rows, search.best),
+        proved=solved.proved,
+        solver_bound_fen=own,
     )
