@@ -23,7 +23,7 @@ from app.matching.core.columns import Columns
 from app.matching.core.config import Objective
 from app.matching.core.constraints import budget_use
 from app.matching.core.instance import Alternative, Request, Site
-from app.matching.core.kernels import Left, Rules, World
+from app.matching.core.kernels import Left, Rules, World, longest_runs
 from app.matching.core.outcome import Change, Match, Unmatched
 from app.matching.core.packing import Asks, Wider
 
@@ -89,7 +89,7 @@ def world_of(columns: Columns, matches: Sequence[Match]) -> World:
         budget=np.array([budget.limit_fen - used[budget.name] for budget in instance.budgets], dtype=np.int64),
         limit=columns.budget_limit,
         share=_share_left(columns, matches),
-        top_free=_tops(columns, free),
+        longest=longest_runs(columns.supply, free),
         top_ever=np.array([max(cards for _, cards in offer.steps) for offer in instance.offers], dtype=np.int32),
     )
     rules = Rules(
@@ -101,16 +101,6 @@ def world_of(columns: Columns, matches: Sequence[Match]) -> World:
         keep_ppm=max(0, PPM - config.kappa_ppm) if gains else PPM,
     )
     return World(columns.supply, columns.terms, rules, left)
-
-
-def _tops(columns: Columns, free: I32) -> I32:
-    """Return the most cards that each offer has free at any hour."""
-    row_ptr = columns.supply.row_ptr
-    tops = np.zeros(row_ptr.size - 1, dtype=np.int32)
-    some = np.flatnonzero(np.diff(row_ptr) > 0)
-    if some.size:
-        tops[some] = np.maximum.reduceat(free, row_ptr[some])
-    return tops
 
 
 class Explainer:
@@ -175,10 +165,10 @@ class Explainer:
             asks,
             tables.wider(),
             self.horizon,
-            len(self.terms),
-            len(self.regions),
+            max(len(self.terms), len(self.regions)),
             reasons,
             changes,
+            np.zeros(int((asks.deadline - asks.low).max(initial=0)) + 1, dtype=np.int64),
         )
         # Rows of the batch become positions in the request's list.
         changes[:, :, probe.AT_ROW] -= asks.row_ptr[:-1, np.newaxis]

@@ -21,6 +21,8 @@ I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
 
 NEVER: Final = -1
+# 2^16 is the greatest power of two among the cards that an offer may have (`limits.MAX_CARDS`).
+EXPONENTS: Final = 17
 
 
 class Rules(NamedTuple):
@@ -40,7 +42,8 @@ class Rules(NamedTuple):
 class Left(NamedTuple):
     """What is left of capacity (by row), budgets and shares, and what the market began with.
 
-    `top_free` and `top_ever` are the most cards that an offer has free, and ever had, at any hour.
+    `longest[o, i]` is the most hours on end that offer o has at least 2^i cards free; `top_ever` the most cards that
+    it ever had.
     """
 
     free: I32
@@ -48,7 +51,7 @@ class Left(NamedTuple):
     budget: I64
     limit: I64
     share: I64
-    top_free: I32
+    longest: I32
     top_ever: I32
 
 
@@ -81,6 +84,46 @@ def earliest(supply: Supply, profile: I32, offer: int, cards: int, hours: int, l
         known = start + hours
         start = hour + 1
     return NEVER
+
+
+@compiled
+def exponent(cards: int) -> int:
+    """Return the greatest i with 2^i ≤ cards."""
+    power = 0
+    while cards >> (power + 1) > 0:
+        power += 1
+    return power
+
+
+@compiled
+def longest_runs(supply: Supply, profile: I32) -> I32:
+    """Return `Left.longest`: offers × exponents."""
+    offers = supply.price.size
+    longest = np.zeros((offers, EXPONENTS), dtype=np.int32)
+    for offer in range(offers):
+        run = np.zeros(EXPONENTS, dtype=np.int32)
+        for row in range(supply.row_ptr[offer], supply.row_ptr[offer + 1]):
+            for power in range(EXPONENTS):
+                run[power] = run[power] + 1 if profile[row] >> power > 0 else 0
+                longest[offer, power] = max(longest[offer, power], run[power])
+    return longest
+
+
+@compiled
+def best_terms(terms: Terms, rules: Rules, budget: I64, buyer: int) -> tuple[float, float]:
+    """Return (rate, fen): no offer's subsidy for a buyer is more than rate·C, nor more than fen."""
+    best_rate, best_fen = 0.0, 0.0
+    for kind in range(buyer * rules.class_count, (buyer + 1) * rules.class_count):
+        for option in range(rules.option_ptr[kind], rules.option_ptr[kind + 1]):
+            rate, fen = 0.0, 0.0
+            for component in range(terms.component_ptr[option], terms.component_ptr[option + 1]):
+                rate += terms.rate_ppm[component] / PPM
+                least = float(terms.cap_fen[component])
+                for at in range(terms.budget_ptr[component], terms.budget_ptr[component + 1]):
+                    least = min(least, float(budget[terms.budget[at]]))
+                fen += least
+            best_rate, best_fen = max(best_rate, min(rate, 1.0)), max(best_fen, fen)
+    return best_rate, best_fen
 
 
 @compiled
@@ -167,21 +210,6 @@ def felt_cost(rules: Rules, cost: int, subsidy: int) -> int:
 def part_of(worth: int, gang: int, cards: int) -> int:
     """Return ⌊worth·gang/cards⌋, what `gang` of `cards` cards are worth, without leaving 64 bits."""
     return worth // cards * gang + worth % cards * gang // cards
-
-
-@compiled
-def best_rate(terms: Terms, rules: Rules, buyer: int, offer: int) -> float:
-    """Return the largest part of a cost that any option could cover, whatever its budgets."""
-    kind = buyer * rules.class_count + rules.offer_class[offer]
-    best = 0
-    for option in range(rules.option_ptr[kind], rules.option_ptr[kind + 1]):
-        rate = 0
-        for component in range(terms.component_ptr[option], terms.component_ptr[option + 1]):
-            rate += terms.rate_ppm[component]
-        if terms.ceiling_ppm[option] >= 0:
-            rate = min(rate, terms.ceiling_ppm[option])
-        best = max(best, rate)
-    return best / PPM
 
 
 @compiled

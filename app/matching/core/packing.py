@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from app.kit.money import PPM
 from app.matching.core.compiled import compiled
-from app.matching.core.kernels import World, barred, earliest, least_draw, share_allows, subsidy_needed
+from app.matching.core.kernels import World, barred, earliest, exponent, least_draw, share_allows, subsidy_needed
 from app.matching.core.sigma import NOTHING_ALLOWED, WIDTH
 
 I32 = npt.NDArray[np.int32]
@@ -155,6 +155,7 @@ def _next_place(
         if row == changed.row:
             cards, worth = changed.cards, changed.worth
         use = cards * hours
+        power = exponent(cards)
         group = asks.group[row]
         own = asks.group_ptr[group + 1] - asks.group_ptr[group]
         more = changed.wider == WIDER_REGION or (changed.wider == WIDER_CHIPS and row == changed.row)
@@ -163,7 +164,7 @@ def _next_place(
             if index >= own and not accepts_wider(asks, wide, ask, row, offer, changed.wider, changed.term):
                 continue
             if (
-                left.top_free[offer] < cards
+                left.longest[offer, power] < hours
                 or barred(rules, request, offer)
                 or not share_allows(supply, rules, left.share, request, offer, use)
             ):

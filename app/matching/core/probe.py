@@ -16,8 +16,9 @@ from app.matching.core.compiled import compiled
 from app.matching.core.kernels import (
     World,
     barred,
-    best_rate,
+    best_terms,
     earliest,
+    exponent,
     felt_cost,
     free_card_hours,
     largest_gang,
@@ -84,11 +85,6 @@ ROUNDING: Final = 1.000001
 
 
 @compiled
-def _unchanged(asks: Asks, ask: int) -> Changed:
-    return changed_to(NO_ROW, 0, 0, asks.deadline[ask], NO_WIDER, NONE)
-
-
-@compiled
 def _keep(found: I64, step: int, to: int, offer: int, start: int, row: int) -> None:
     """Keep a change where it ranks before the one found so far."""
     if found[AT_OFFER] >= 0:
@@ -116,7 +112,10 @@ def _facts_of(world: World, asks: Asks, ask: int, row: int, offer: int) -> int:
         return facts | PAYABLE if cost - full <= asks.max_net[row] else facts
     is_barred = barred(rules, request, offer)
     facts |= PAYABLE | PAYABLE_LEFT | (0 if is_barred else ALLOWED)
-    if left.top_free[offer] < cards or earliest(supply, left.free, offer, cards, hours, low, deadline) < 0:
+    if (
+        left.longest[offer, exponent(cards)] < hours
+        or earliest(supply, left.free, offer, cards, hours, low, deadline) < 0
+    ):
         return facts
     facts |= GANG_FREE
     gains = felt_cost(rules, cost, given) <= asks.worth[row]
@@ -159,9 +158,14 @@ def judge(world: World, asks: Asks, wide: Wider, ask: int) -> tuple[int, bool]:
     wanted = asks.wanted[ask]
     if wanted > 1 and facts & FITS != 0:
         held = new_held(wanted)
-        gains = gains and pack(world, asks, wide, ask, False, _unchanged(asks, ask), held)
+        as_is = changed_to(NO_ROW, 0, 0, asks.deadline[ask], NO_WIDER, NONE)
+        plain = False
+        for _ in range(2):
+            fits = pack(world, asks, wide, ask, plain, as_is, held)
+            gains = fits if not plain else gains
+            plain = True
         # A method that gives each block all the subsidy there is may find too few where these fit side by side.
-        if gains or not pack(world, asks, wide, ask, True, _unchanged(asks, ask), held):
+        if gains or not fits:
             return MIN_BLOCKS, gains
     if facts & GANG_FREE == 0 and _enough_hours(world, asks, ask):
         return FRAGMENTED, gains
@@ -192,28 +196,15 @@ def _enough_hours(world: World, asks: Asks, ask: int) -> bool:
 
 
 @compiled
-def _open(world: World, asks: Asks, ask: int, offer: int, cards: int, use: int) -> bool:
-    """Whether rules and shares let a block of `use` card-hours in, and as many cards are ever free."""
+def _open(world: World, asks: Asks, ask: int, offer: int, cards: int, hours: int) -> bool:
+    """Whether rules and shares let a block in, and as many cards are ever free for as long."""
     rules, left = world.rules, world.left
     request = asks.request[ask]
     return (
-        left.top_free[offer] >= cards
+        left.longest[offer, exponent(cards)] >= hours
         and not barred(rules, request, offer)
-        and share_allows(world.supply, rules, left.share, request, offer, use)
+        and share_allows(world.supply, rules, left.share, request, offer, cards * hours)
     )
-
-
-@compiled
-def change_price(world: World, asks: Asks, wide: Wider, ask: int, found: I64) -> None:
-    """Find the least most-net price, in whole fen per card-hour, at which the wanted blocks fit."""
-    for row in range(asks.row_ptr[ask], asks.row_ptr[ask + 1]):
-        # Where the value is capped below what the buyer would pay, paying more gains nothing.
-        if asks.worth[row] < asks.max_net[row]:
-            continue
-        if asks.wanted[ask] > 1:
-            _price_of_several(world, asks, wide, ask, row, found)
-        else:
-            _price_of_one(world, asks, ask, row, found)
 
 
 @compiled
@@ -226,7 +217,7 @@ def _price_of_one(world: World, asks: Asks, ask: int, row: int, found: I64) -> N
     group = asks.group[row]
     for index in range(asks.group_ptr[group], asks.group_ptr[group + 1]):
         offer = asks.accepted[index]
-        if not _open(world, asks, ask, offer, cards, use):
+        if not _open(world, asks, ask, offer, cards, hours):
             continue
         cost = supply.price[offer] * use
         felt = felt_cost(rules, cost, most_subsidy(world.terms, rules, left.budget, buyer, offer, cost))
@@ -249,95 +240,23 @@ def _dearest(world: World, asks: Asks, row: int) -> int:
 
 
 @compiled
-def _price_of_several(world: World, asks: Asks, wide: Wider, ask: int, row: int, found: I64) -> None:
-    use = asks.cards[row] * asks.hours[row]
-    before = asks.max_net[row] // use
-    held = new_held(asks.wanted[ask])
-    low, high = before + 1, _dearest(world, asks, row)
-    deadline = asks.deadline[ask]
-    cards = asks.cards[row]
-    if high < low or not pack(
-        world, asks, wide, ask, False, changed_to(row, cards, high * use, deadline, NO_WIDER, NONE), held
-    ):
-        return
-    while low < high:
-        middle = (low + high) // 2
-        if pack(world, asks, wide, ask, False, changed_to(row, cards, middle * use, deadline, NO_WIDER, NONE), held):
-            high = middle
-        else:
-            low = middle + 1
-    pack(world, asks, wide, ask, False, changed_to(row, cards, low * use, deadline, NO_WIDER, NONE), held)
-    # The dearest of the row's blocks is the one that needed the higher price.
-    at = NONE
-    for index in range(held.block.shape[0]):
-        if held.block[index, ROW] == row and (at < 0 or held.block[index, COST] >= held.block[at, COST]):
-            at = index
-    if at >= 0:
-        _keep(found, low - before, low, held.block[at, OFFER], held.block[at, START], row)
-
-
-@compiled
-def change_deadline(world: World, asks: Asks, wide: Wider, ask: int, horizon: int, found: I64) -> None:
-    """Find the earliest deadline at which the wanted blocks fit, `horizon` at the latest."""
+def _deadline_of_one(world: World, asks: Asks, ask: int, row: int, horizon: int, found: I64) -> None:
     supply, rules, left = world.supply, world.rules, world.left
     low, buyer, before = asks.low[ask], asks.buyer[ask], asks.deadline[ask]
-    if asks.wanted[ask] > 1:
-        _deadline_of_several(world, asks, wide, ask, horizon, found)
-        return
-    for row in range(asks.row_ptr[ask], asks.row_ptr[ask + 1]):
-        cards, hours = asks.cards[row], asks.hours[row]
-        use = cards * hours
-        group = asks.group[row]
-        for index in range(asks.group_ptr[group], asks.group_ptr[group + 1]):
-            offer = asks.accepted[index]
-            if not _open(world, asks, ask, offer, cards, use):
-                continue
-            cost = supply.price[offer] * use
-            given = most_subsidy(world.terms, rules, left.budget, buyer, offer, cost)
-            if felt_cost(rules, cost, given) > asks.worth[row]:
-                continue
-            until = horizon if found[AT_OFFER] < 0 else found[TO]
-            start = earliest(supply, left.free, offer, cards, hours, low, until)
-            if start >= 0:
-                _keep(found, start + hours - before, start + hours, offer, start, row)
-
-
-@compiled
-def _deadline_of_several(world: World, asks: Asks, wide: Wider, ask: int, horizon: int, found: I64) -> None:
-    held = new_held(asks.wanted[ask])
-    before = asks.deadline[ask]
-    low, high = before + 1, horizon
-    if high < low or not pack(world, asks, wide, ask, False, changed_to(NO_ROW, 0, 0, high, NO_WIDER, NONE), held):
-        return
-    while low < high:
-        middle = (low + high) // 2
-        if pack(world, asks, wide, ask, False, changed_to(NO_ROW, 0, 0, middle, NO_WIDER, NONE), held):
-            high = middle
-        else:
-            low = middle + 1
-    pack(world, asks, wide, ask, False, changed_to(NO_ROW, 0, 0, low, NO_WIDER, NONE), held)
-    at, latest = 0, -1
-    for index in range(held.block.shape[0]):
-        end = held.block[index, START] + held.block[index, HOURS]
-        if end > latest:
-            at, latest = index, end
-    _keep(found, low - before, low, held.block[at, OFFER], held.block[at, START], held.block[at, ROW])
-
-
-@compiled
-def change_cards(world: World, asks: Asks, wide: Wider, ask: int, found: I64) -> None:
-    """Find the most cards below those asked for with which the wanted blocks fit, at the same net price a card-hour."""
-    low, deadline = asks.low[ask], asks.deadline[ask]
-    if deadline <= low:
-        return
-    queue = np.zeros(deadline - low, dtype=np.int64)
-    for row in range(asks.row_ptr[ask], asks.row_ptr[ask + 1]):
-        if asks.cards[row] == 1 or deadline - low < asks.hours[row]:
+    cards, hours = asks.cards[row], asks.hours[row]
+    group = asks.group[row]
+    for index in range(asks.group_ptr[group], asks.group_ptr[group + 1]):
+        offer = asks.accepted[index]
+        if not _open(world, asks, ask, offer, cards, hours):
             continue
-        if asks.wanted[ask] > 1:
-            _cards_of_several(world, asks, wide, ask, row, found)
-        else:
-            _cards_of_one(world, asks, ask, row, queue, found)
+        cost = supply.price[offer] * cards * hours
+        given = most_subsidy(world.terms, rules, left.budget, buyer, offer, cost)
+        if felt_cost(rules, cost, given) > asks.worth[row]:
+            continue
+        until = horizon if found[AT_OFFER] < 0 else found[TO]
+        start = earliest(supply, left.free, offer, cards, hours, low, until)
+        if start >= 0:
+            _keep(found, start + hours - before, start + hours, offer, start, row)
 
 
 @compiled
@@ -345,22 +264,23 @@ def _cards_of_one(world: World, asks: Asks, ask: int, row: int, queue: I64, foun
     supply, rules, left = world.supply, world.rules, world.left
     low, deadline = asks.low[ask], asks.deadline[ask]
     cards, hours = asks.cards[row], asks.hours[row]
+    rate, _ = best_terms(world.terms, rules, left.budget, asks.buyer[ask])
     group = asks.group[row]
     for index in range(asks.group_ptr[group], asks.group_ptr[group + 1]):
         offer = asks.accepted[index]
-        if barred(rules, asks.request[ask], offer):
+        # Cost, worth and the rates grow with the gang: where the best rate is not enough, it never is.
+        paid = supply.price[offer] * cards * hours * (1.0 - rate)
+        if paid > asks.worth[row] * ROUNDING or barred(rules, asks.request[ask], offer):
             continue
         least = 1 if found[AT_OFFER] < 0 else max(1, cards - found[STEP])
-        top = min(cards - 1, left.top_free[offer])
-        gang = _largest_paid(world, asks, ask, row, offer, least, top)
-        if gang < least:
+        top = cards - 1
+        if left.longest[offer, exponent(least)] < hours or top < least:
             continue
-        top = min(gang, largest_gang(supply, left.free, offer, hours, low, deadline, queue))
+        top = min(top, largest_gang(supply, left.free, offer, hours, low, deadline, queue))
         gang = _largest_paid(world, asks, ask, row, offer, least, top)
-        if gang < least:
-            continue
-        start = earliest(supply, left.free, offer, gang, hours, low, deadline)
-        _keep(found, cards - gang, gang, offer, start, row)
+        if gang >= least:
+            start = earliest(supply, left.free, offer, gang, hours, low, deadline)
+            _keep(found, cards - gang, gang, offer, start, row)
 
 
 @compiled
@@ -368,84 +288,25 @@ def _largest_paid(world: World, asks: Asks, ask: int, row: int, offer: int, leas
     """Return the most cards from `top` down to `least` that the shares allow and the buyer can pay, else 0."""
     supply, rules, left = world.supply, world.rules, world.left
     cards, hours, worth = asks.cards[row], asks.hours[row], asks.worth[row]
-    buyer, request = asks.buyer[ask], asks.request[ask]
-    # Cost, worth and the rates grow with the gang: where the best rate is not enough, it never is.
-    paid = supply.price[offer] * cards * hours * (1.0 - best_rate(world.terms, rules, buyer, offer))
-    if paid > worth * ROUNDING:
-        return 0
     for gang in range(top, least - 1, -1):
         use = gang * hours
         cost = supply.price[offer] * use
-        given = most_subsidy(world.terms, rules, left.budget, buyer, offer, cost)
+        given = most_subsidy(world.terms, rules, left.budget, asks.buyer[ask], offer, cost)
         if felt_cost(rules, cost, given) <= part_of(worth, gang, cards) and share_allows(
-            supply, rules, left.share, request, offer, use
+            supply, rules, left.share, asks.request[ask], offer, use
         ):
             return gang
     return 0
 
 
 @compiled
-def _cards_of_several(world: World, asks: Asks, wide: Wider, ask: int, row: int, found: I64) -> None:
-    held = new_held(asks.wanted[ask])
-    cards, deadline = asks.cards[row], asks.deadline[ask]
-    for gang in range(cards - 1, 0, -1):
-        if found[AT_OFFER] >= 0 and cards - gang > found[STEP]:
-            return
-        worth = part_of(asks.worth[row], gang, cards)
-        if pack(world, asks, wide, ask, False, changed_to(row, gang, worth, deadline, NO_WIDER, NONE), held):
-            for index in range(held.block.shape[0]):
-                if held.block[index, ROW] == row:
-                    _keep(found, cards - gang, gang, held.block[index, OFFER], held.block[index, START], row)
-            return
-
-
-@compiled
-def widen(world: World, asks: Asks, wide: Wider, ask: int, kind: int, terms: int, found: I64) -> None:
-    """Find the one term more to accept, of `terms`, that brings the cheapest block; all wanted blocks must then fit.
-
-    The step is the net cost of that block.
-    """
-    for row in range(asks.row_ptr[ask], asks.row_ptr[ask + 1]):
-        if asks.deadline[ask] - asks.low[ask] < asks.hours[row]:
-            continue
-        if asks.wanted[ask] == 1:
-            _widen_one(world, asks, wide, ask, row, kind, found)
-            continue
-        best = np.full((terms, KINDS), NONE, dtype=np.int64)
-        _best_by_term(world, asks, wide, ask, row, kind, best)
-        held = new_held(asks.wanted[ask])
-        while True:
-            term = NONE
-            for other in range(terms):
-                if best[other, AT_OFFER] >= 0 and (term < 0 or best[other, STEP] < best[term, STEP]):
-                    term = other
-            if term < 0 or (found[AT_OFFER] >= 0 and best[term, STEP] > found[STEP]):
-                break
-            changed = changed_to(row, asks.cards[row], asks.worth[row], asks.deadline[ask], kind, term)
-            if pack(world, asks, wide, ask, False, changed, held):
-                _keep_wider(asks, wide, ask, kind, term, best[term, STEP], held, found)
-                break
-            best[term, AT_OFFER] = NONE
-
-
-@compiled
-def _keep_wider(asks: Asks, wide: Wider, ask: int, kind: int, term: int, step: int, held: Held, found: I64) -> None:
-    for index in range(held.block.shape[0]):
-        offer, row = held.block[index, OFFER], held.block[index, ROW]
-        if accepts_wider(asks, wide, ask, row, offer, kind, term):
-            _keep(found, step, term, offer, held.block[index, START], row)
-            return
-
-
-@compiled
 def _net_if_open(world: World, asks: Asks, ask: int, row: int, offer: int) -> int:
     """Return what a block costs the buyer on an offer, or −1 where rules, shares or money keep it out."""
     rules = world.rules
-    cards = asks.cards[row]
-    use = cards * asks.hours[row]
-    if not _open(world, asks, ask, offer, cards, use):
+    cards, hours = asks.cards[row], asks.hours[row]
+    if not _open(world, asks, ask, offer, cards, hours):
         return NONE
-    cost = world.supply.price[offer] * use
+    cost = world.supply.price[offer] * cards * hours
     given = most_subsidy(world.terms, rules, world.left.budget, asks.buyer[ask], offer, cost)
     return cost - given if felt_cost(rules, cost, given) <= asks.worth[row] else NONE
 
@@ -453,9 +314,15 @@ def _net_if_open(world: World, asks: Asks, ask: int, row: int, offer: int) -> in
 @compiled
 def _widen_one(world: World, asks: Asks, wide: Wider, ask: int, row: int, kind: int, found: I64) -> None:
     supply = world.supply
-    cards, hours = asks.cards[row], asks.hours[row]
+    cards, hours, worth = asks.cards[row], asks.hours[row], asks.worth[row]
     low, deadline = asks.low[ask], asks.deadline[ask]
+    rate, fen = best_terms(world.terms, world.rules, world.left.budget, asks.buyer[ask])
     for offer in wide.by_price:
+        cost = supply.price[offer] * cards * hours
+        # Offers come by price, and the least that one may cost net grows with it: those from here on are too dear.
+        least = cost - min(rate * cost, fen)
+        if least > worth * ROUNDING or (found[AT_OFFER] >= 0 and least > found[STEP] * ROUNDING):
+            break
         if not accepts_wider(asks, wide, ask, row, offer, kind, NONE):
             continue
         net = _net_if_open(world, asks, ask, row, offer)
@@ -468,10 +335,15 @@ def _widen_one(world: World, asks: Asks, wide: Wider, ask: int, row: int, kind: 
 
 @compiled
 def _best_by_term(world: World, asks: Asks, wide: Wider, ask: int, row: int, kind: int, best: I64) -> None:
+    """Set `best` to the cheapest block of each term."""
     supply = world.supply
-    cards, hours = asks.cards[row], asks.hours[row]
+    cards, hours, worth = asks.cards[row], asks.hours[row], asks.worth[row]
     low, deadline = asks.low[ask], asks.deadline[ask]
+    rate, fen = best_terms(world.terms, world.rules, world.left.budget, asks.buyer[ask])
     for offer in wide.by_price:
+        cost = supply.price[offer] * cards * hours
+        if cost - min(rate * cost, fen) > worth * ROUNDING:
+            break
         if not accepts_wider(asks, wide, ask, row, offer, kind, NONE):
             continue
         term = wide.chip_term[offer] if kind == WIDER_CHIPS else wide.region[offer]
@@ -484,19 +356,167 @@ def _best_by_term(world: World, asks: Asks, wide: Wider, ask: int, row: int, kin
 
 
 @compiled
-def answer(
-    world: World, asks: Asks, wide: Wider, horizon: int, chip_terms: int, regions: int, reason: I8, changes: I64
+def _as_changed(asks: Asks, ask: int, row: int, kind: int, value: int) -> Changed:
+    """Return a change of a kind to a value."""
+    cards, worth, deadline, wider, term = asks.cards[row], asks.worth[row], asks.deadline[ask], NO_WIDER, NONE
+    if kind == PRICE:
+        worth = value * cards * asks.hours[row]
+    elif kind == DEADLINE:
+        deadline = value
+    elif kind == GANG:
+        worth = part_of(worth, value, cards)
+        cards = value
+    else:
+        wider, term = WIDER_CHIPS if kind == CHIPS else WIDER_REGION, value
+    return changed_to(row, cards, worth, deadline, wider, term)
+
+
+@compiled
+def _cheapest_term(best: I64) -> int:
+    term = NONE
+    for other in range(best.shape[0]):
+        if best[other, AT_OFFER] >= 0 and (term < 0 or best[other, STEP] < best[term, STEP]):
+            term = other
+    return term
+
+
+@compiled
+def least_of_several(
+    world: World, asks: Asks, wide: Wider, ask: int, row: int, kind: int, low: int, high: int, best: I64, held: Held
+) -> int:
+    """Return the value nearest to the present one at which all wanted blocks fit, `NONE` without; sets `held`.
+
+    Price and deadline lie in [low, high] and are bisected; cards go down from `high` to `low`; terms are those of
+    `best`, the cheapest first.
+    """
+    trial = new_held(held.block.shape[0])
+    least = NONE
+    bisected = kind in (PRICE, DEADLINE)
+    value = high
+    while low <= high:
+        if kind in (CHIPS, REGION):
+            value = _cheapest_term(best)
+            if value < 0:
+                break
+            best[value, AT_OFFER] = NONE
+        fits = pack(world, asks, wide, ask, False, _as_changed(asks, ask, row, kind, value), trial)
+        if fits:
+            least = value
+            held.block[:] = trial.block
+        if bisected:
+            if fits:
+                high = value - 1
+            elif least < 0:
+                break
+            else:
+                low = value + 1
+            value = (low + high) // 2
+        elif fits:
+            break
+        elif kind == GANG:
+            high -= 1
+            value = high
+    return least
+
+
+@compiled
+def _stated(asks: Asks, wide: Wider, ask: int, row: int, kind: int, value: int, held: Held) -> int:
+    """Return which of the blocks held to name: one that needs the change."""
+    at = 0
+    reach = -1
+    for index in range(held.block.shape[0]):
+        block = held.block[index]
+        if kind == DEADLINE:
+            need = block[START] + block[HOURS]
+        elif kind == PRICE:
+            need = block[COST] if block[ROW] == row else -1
+        elif kind == GANG:
+            need = 0 if block[ROW] == row else -1
+        else:
+            wider = WIDER_CHIPS if kind == CHIPS else WIDER_REGION
+            need = 0 if accepts_wider(asks, wide, ask, block[ROW], block[OFFER], wider, value) else -1
+        if need > reach:
+            at, reach = index, need
+    return at
+
+
+@compiled
+def _several(
+    world: World, asks: Asks, wide: Wider, ask: int, row: int, kind: int, horizon: int, terms: int, found: I64
 ) -> None:
-    """Set each request's reason, and its changes by kind: (step, to, offer, start, row), offer −1 where none helps."""
+    """Find the least change of a kind with which several blocks fit side by side."""
+    held = new_held(asks.wanted[ask])
+    best = np.full((terms, KINDS), NONE, dtype=np.int64)
+    low, high, before = 0, 0, 0
+    if kind == PRICE:
+        before = asks.max_net[row] // (asks.cards[row] * asks.hours[row])
+        low, high = before + 1, _dearest(world, asks, row)
+    elif kind == DEADLINE:
+        before = asks.deadline[ask]
+        low, high = before + 1, horizon
+    elif kind == GANG:
+        before = asks.cards[row]
+        low, high = 1, before - 1
+        if found[AT_OFFER] >= 0:
+            low = max(low, before - found[STEP])
+    else:
+        _best_by_term(world, asks, wide, ask, row, WIDER_CHIPS if kind == CHIPS else WIDER_REGION, best)
+    nets = best[:, STEP].copy()
+    value = least_of_several(world, asks, wide, ask, row, kind, low, high, best, held)
+    if value < 0:
+        return
+    step = nets[value] if kind in (CHIPS, REGION) else abs(value - before)
+    block = held.block[_stated(asks, wide, ask, row, kind, value, held)]
+    _keep(found, step, value, block[OFFER], block[START], block[ROW])
+
+
+@compiled
+def _one(
+    world: World, asks: Asks, wide: Wider, ask: int, row: int, kind: int, horizon: int, queue: I64, found: I64
+) -> None:
+    """Find the least change of a kind with which one block fits."""
+    if kind == PRICE:
+        _price_of_one(world, asks, ask, row, found)
+    elif kind == DEADLINE:
+        _deadline_of_one(world, asks, ask, row, horizon, found)
+    elif kind == GANG:
+        _cards_of_one(world, asks, ask, row, queue, found)
+    else:
+        _widen_one(world, asks, wide, ask, row, WIDER_CHIPS if kind == CHIPS else WIDER_REGION, found)
+
+
+@compiled
+def _may_help(asks: Asks, ask: int, row: int, kind: int) -> bool:
+    """Whether a change of a kind could help at all."""
+    if kind == PRICE:
+        # Where the value is capped below what the buyer would pay, paying more gains nothing.
+        return asks.worth[row] >= asks.max_net[row]
+    if kind == DEADLINE:
+        return True
+    if kind == REGION and not asks.regional[ask]:
+        return False
+    return asks.deadline[ask] - asks.low[ask] >= asks.hours[row]
+
+
+@compiled
+def answer(
+    world: World, asks: Asks, wide: Wider, horizon: int, terms: int, reason: I8, changes: I64, queue: I64
+) -> None:
+    """Set each request's reason, and its changes by kind: (step, to, offer, start, row), offer −1 where none helps.
+
+    `terms` is the greater number of chip terms or regions; `queue` has room for the longest window.
+    """
     for ask in range(asks.request.size):
         code, already = judge(world, asks, wide, ask)
         reason[ask] = code
         if already:
             continue
-        found = changes[ask]
-        change_price(world, asks, wide, ask, found[PRICE])
-        change_deadline(world, asks, wide, ask, horizon, found[DEADLINE])
-        change_cards(world, asks, wide, ask, found[GANG])
-        widen(world, asks, wide, ask, WIDER_CHIPS, chip_terms, found[CHIPS])
-        if asks.regional[ask]:
-            widen(world, asks, wide, ask, WIDER_REGION, regions, found[REGION])
+        for kind in range(KINDS):
+            for row in range(asks.row_ptr[ask], asks.row_ptr[ask + 1]):
+                if not _may_help(asks, ask, row, kind):
+                    continue
+                found = changes[ask, kind]
+                if asks.wanted[ask] == 1:
+                    _one(world, asks, wide, ask, row, kind, horizon, queue, found)
+                else:
+                    _several(world, asks, wide, ask, row, kind, horizon, terms, found)
