@@ -15,17 +15,15 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from app.kit.money import PPM
 from app.kit.time import format_rfc3339, from_hour_index
 from app.matching.core import probe
 from app.matching.core.acceptance import CLASS, meets_minimum
 from app.matching.core.columns import Columns
 from app.matching.core.config import Objective
-from app.matching.core.constraints import budget_use
 from app.matching.core.instance import Alternative, Request, Site
-from app.matching.core.kernels import Left, Rules, World, longest_runs
 from app.matching.core.outcome import Change, Match, Unmatched
 from app.matching.core.packing import Asks, Wider
+from app.matching.core.residual import world_of
 
 I8 = npt.NDArray[np.int8]
 I32 = npt.NDArray[np.int32]
@@ -73,36 +71,6 @@ DETAIL = {
 }
 
 
-def world_of(columns: Columns, matches: Sequence[Match]) -> World:
-    """Return the market and what the matches leave of it."""
-    instance, config = columns.instance, columns.config
-    used = budget_use(instance, matches)
-    free = _free(columns, matches)
-    gains = config.objective is Objective.SURPLUS
-    forbidden = sorted(
-        instance.request_index[pair.request] * len(instance.offers) + instance.offer_index[pair.offer]
-        for pair in config.forbids
-    )
-    left = Left(
-        free=free,
-        capacity=columns.supply.capacity,
-        budget=np.array([budget.limit_fen - used[budget.name] for budget in instance.budgets], dtype=np.int64),
-        limit=columns.budget_limit,
-        share=_share_left(columns, matches),
-        longest=longest_runs(columns.supply, free),
-        top_ever=np.array([max(cards for _, cards in offer.steps) for offer in instance.offers], dtype=np.int32),
-    )
-    rules = Rules(
-        option_ptr=columns.option_ptr,
-        offer_class=columns.offer_class,
-        class_count=columns.class_count,
-        forbidden=np.array(forbidden, dtype=np.int64),
-        buyer_share=columns.demand.share,
-        keep_ppm=max(0, PPM - config.kappa_ppm) if gains else PPM,
-    )
-    return World(columns.supply, columns.terms, rules, left)
-
-
 class Explainer:
     """Explains requests in batches against what an outcome leaves."""
 
@@ -138,7 +106,7 @@ class Explainer:
         self.model = np.array([model_at[offer.chip] for offer in instance.offers], dtype=np.int64)
         self.term = np.array([term_at[term_of[offer.chip]] for offer in instance.offers], dtype=np.int64)
         self.region = np.array([region_at[offer.region] for offer in instance.offers], dtype=np.int64)
-        self.by_price = np.argsort(self.columns.supply.price, kind="stable").astype(np.int64)
+        self.by_price = np.argsort(self.columns.supply.price, kind="stable").astype(np.int32)
 
     def missing(self, request: Request) -> int:
         """Return how many blocks of a request are not matched."""
@@ -289,32 +257,6 @@ class _Tables:
 
 def _stack(rows: list[Mask], width: int) -> Mask:
     return np.array(rows, dtype=np.bool_).reshape(len(rows), width)
-
-
-def _free(columns: Columns, matches: Sequence[Match]) -> I32:
-    """Return the capacity that matches leave, by row."""
-    supply, index = columns.supply, columns.instance.offer_index
-    free = supply.capacity.copy()
-    for match in matches:
-        offer = index[match.offer]
-        row = int(supply.row_ptr[offer]) + match.start_hour - columns.base_hour - int(supply.first_hour[offer])
-        free[row : row + match.hours] -= match.cards
-    return free
-
-
-def _share_left(columns: Columns, matches: Sequence[Match]) -> I64:
-    left = columns.share_limit.copy()
-    if not left.size:
-        return left
-    index = {name: position for position, name in enumerate(columns.share_names)}
-    instance = columns.instance
-    for match in matches:
-        buyer = instance.requests[instance.request_index[match.request]].buyer
-        supplier = instance.offers[instance.offer_index[match.offer]].supplier
-        for name in (f"buyer/{buyer}", f"supplier/{supplier}"):
-            if name in index:
-                left[index[name]] -= match.cards * match.hours
-    return left
 
 
 def explain(columns: Columns, matches: Sequence[Match]) -> tuple[Unmatched, ...]:

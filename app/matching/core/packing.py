@@ -23,6 +23,9 @@ I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
+# Constants that compiled functions are given are NumPy's: a plain one would have each function compiled once more.
+TAKE: Final = np.int64(1)
+GIVE_BACK: Final = np.int64(-1)
 NO_ROW: Final = -1
 NO_WIDER: Final = 0
 WIDER_CHIPS: Final = 1
@@ -69,7 +72,7 @@ class Wider(NamedTuple):
     model: I64
     chip_term: I64
     region: I64
-    by_price: I64
+    by_price: I32
 
 
 class Changed(NamedTuple):
@@ -160,7 +163,7 @@ def _next_place(
         own = asks.group_ptr[group + 1] - asks.group_ptr[group]
         more = changed.wider == WIDER_REGION or (changed.wider == WIDER_CHIPS and row == changed.row)
         for index in range(own + (wide.model.size if more else 0)):
-            offer = asks.accepted[asks.group_ptr[group] + index] if index < own else index - own
+            offer = asks.accepted[asks.group_ptr[group] + index] if index < own else wide.by_price[index - own]
             if index >= own and not accepts_wider(asks, wide, ask, row, offer, changed.wider, changed.term):
                 continue
             if (
@@ -190,7 +193,7 @@ def _again(world: World, asks: Asks, ask: int, plain: bool, changed: Changed, he
     """Set `held[count]` to one more block like the one before on the same offer; return whether it fits."""
     supply, rules, left = world.supply, world.rules, world.left
     before, block = held.block[count - 1], held.block[count]
-    offer, row, cards, hours, cost = before[OFFER], before[ROW], before[CARDS], before[HOURS], before[COST]
+    offer, row, cards, hours, cost = np.int32(before[OFFER]), before[ROW], before[CARDS], before[HOURS], before[COST]
     if not share_allows(supply, rules, left.share, asks.request[ask], offer, cards * hours):
         return False
     worth = asks.max_net[row] if plain else asks.worth[row]
@@ -219,14 +222,14 @@ def pack(world: World, asks: Asks, wide: Wider, ask: int, plain: bool, changed: 
     """
     wanted = held.block.shape[0]
     request = asks.request[ask]
-    count = 0
+    count = np.int64(0)
     while count < wanted and _next_place(world, asks, wide, ask, plain, changed, held, count):
-        _hold(world, request, held, count, 1)
+        _hold(world, request, held, count, TAKE)
         count += 1
         # What is left only shrinks, so that an offer that is full for these blocks needn't be tried again.
         while count < wanted and _again(world, asks, ask, plain, changed, held, count):
-            _hold(world, request, held, count, 1)
+            _hold(world, request, held, count, TAKE)
             count += 1
     for index in range(count - 1, -1, -1):
-        _hold(world, request, held, index, -1)
+        _hold(world, request, held, index, GIVE_BACK)
     return count == wanted

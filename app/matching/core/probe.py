@@ -80,6 +80,10 @@ PRICE, DEADLINE, GANG, CHIPS, REGION = range(5)
 KINDS: Final = 5
 STEP, TO, AT_OFFER, AT_START, AT_ROW = range(5)
 NONE: Final = -1
+ANY_TERM: Final = np.int64(-1)
+# Whether a packing need only be paid for.
+GAINING: Final = np.bool_(False)
+PAYABLE_ONLY: Final = np.bool_(True)
 # Room for the rounding of a comparison in floating point.
 ROUNDING: Final = 1.000001
 
@@ -159,13 +163,9 @@ def judge(world: World, asks: Asks, wide: Wider, ask: int) -> tuple[int, bool]:
     if wanted > 1 and facts & FITS != 0:
         held = new_held(wanted)
         as_is = changed_to(NO_ROW, 0, 0, asks.deadline[ask], NO_WIDER, NONE)
-        plain = False
-        for _ in range(2):
-            fits = pack(world, asks, wide, ask, plain, as_is, held)
-            gains = fits if not plain else gains
-            plain = True
+        gains = pack(world, asks, wide, ask, GAINING, as_is, held)
         # A method that gives each block all the subsidy there is may find too few where these fit side by side.
-        if gains or not fits:
+        if gains or not pack(world, asks, wide, ask, PAYABLE_ONLY, as_is, held):
             return MIN_BLOCKS, gains
     if facts & GANG_FREE == 0 and _enough_hours(world, asks, ask):
         return FRAGMENTED, gains
@@ -323,7 +323,7 @@ def _widen_one(world: World, asks: Asks, wide: Wider, ask: int, row: int, kind: 
         least = cost - min(rate * cost, fen)
         if least > worth * ROUNDING or (found[AT_OFFER] >= 0 and least > found[STEP] * ROUNDING):
             break
-        if not accepts_wider(asks, wide, ask, row, offer, kind, NONE):
+        if not accepts_wider(asks, wide, ask, row, offer, kind, ANY_TERM):
             continue
         net = _net_if_open(world, asks, ask, row, offer)
         if net < 0 or (found[AT_OFFER] >= 0 and net > found[STEP]):
@@ -344,7 +344,7 @@ def _best_by_term(world: World, asks: Asks, wide: Wider, ask: int, row: int, kin
         cost = supply.price[offer] * cards * hours
         if cost - min(rate * cost, fen) > worth * ROUNDING:
             break
-        if not accepts_wider(asks, wide, ask, row, offer, kind, NONE):
+        if not accepts_wider(asks, wide, ask, row, offer, kind, ANY_TERM):
             continue
         term = wide.chip_term[offer] if kind == WIDER_CHIPS else wide.region[offer]
         net = _net_if_open(world, asks, ask, row, offer)
@@ -399,7 +399,7 @@ def least_of_several(
             if value < 0:
                 break
             best[value, AT_OFFER] = NONE
-        fits = pack(world, asks, wide, ask, False, _as_changed(asks, ask, row, kind, value), trial)
+        fits = pack(world, asks, wide, ask, GAINING, _as_changed(asks, ask, row, kind, value), trial)
         if fits:
             least = value
             held.block[:] = trial.block
@@ -434,7 +434,7 @@ def _stated(asks: Asks, wide: Wider, ask: int, row: int, kind: int, value: int, 
             need = 0 if block[ROW] == row else -1
         else:
             wider = WIDER_CHIPS if kind == CHIPS else WIDER_REGION
-            need = 0 if accepts_wider(asks, wide, ask, block[ROW], block[OFFER], wider, value) else -1
+            need = 0 if accepts_wider(asks, wide, ask, block[ROW], np.int32(block[OFFER]), wider, value) else -1
         if need > reach:
             at, reach = index, need
     return at
@@ -467,7 +467,7 @@ def _several(
         return
     step = nets[value] if kind in (CHIPS, REGION) else abs(value - before)
     block = held.block[_stated(asks, wide, ask, row, kind, value, held)]
-    _keep(found, step, value, block[OFFER], block[START], block[ROW])
+    _keep(found, step, value, np.int32(block[OFFER]), block[START], block[ROW])
 
 
 @compiled
