@@ -236,7 +236,9 @@ class Leftover:
 
     def reason(self, request: Request, *, one_fits: bool) -> str:
         """The first reason that holds, by its words in the specification."""
-        facts = dict.fromkeys(("chip", "site", "large", "window", "payable", "left", "gang", "allowed"), False)
+        facts: dict[str, bool] = dict.fromkeys(
+            ("chip", "site", "large", "window", "payable", "left", "gang", "allowed"), False
+        )
         barred = shareless = plain = gains = hours_enough = False
         for alternative in request.alternatives:
             cards, hours, free_hours = alternative.cards, alternative.hours, 0
