@@ -155,7 +155,7 @@ class Explainer:
         requests = np.array(batch, dtype=np.int64)
         counts = self.first_row[requests + 1] - self.first_row[requests]
         row_ptr = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(counts)))
-        rows: I64 = np.repeat(self.first_row[requests] - row_ptr[:-1], counts) + np.arange(row_ptr[-1])
+        rows = np.repeat(self.first_row[requests] - row_ptr[:-1], counts) + np.arange(int(row_ptr[-1]), dtype=np.int64)
         items = [self.instance.requests[index] for index in batch]
         return Asks(
             request=requests,
