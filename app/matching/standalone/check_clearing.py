@@ -160,7 +160,7 @@ def read_rows(path: Path, table: str) -> Iterator[tuple[int, dict[str, str]]]:
     """(line, row) of a CSV file; the line is that of the row's beginning, the header's is 1."""
     with path.open(encoding="utf-8-sig", newline="") as source:
         reader = csv.reader(source)
-        header = next(reader, [])
+        header = next(reader, list[str]())
         # The catalogue that comes with Cardhour also tells its sources.
         known = sorted(column for column in header if (table, column) != ("chips", "source"))
         require(known == sorted(COLUMNS[table].split()), f"{path.name}: the columns are not those of {table}")
@@ -510,9 +510,19 @@ def read_case(market: Market, result: Json) -> Case:
 
 # --- Matches and amounts --------------------------------------------------------------------------------------------
 
-MATCH_KEYS = set(
-    "request_ref block offer_ref start hours cards cost_fen subsidies subsidy_fen net_fen surplus_fen".split()
-)
+MATCH_KEYS = {
+    "request_ref",
+    "block",
+    "offer_ref",
+    "start",
+    "hours",
+    "cards",
+    "cost_fen",
+    "subsidies",
+    "subsidy_fen",
+    "net_fen",
+    "surplus_fen",
+}
 
 
 def whole(value: object, what: str, least: int | None = 0) -> int:
@@ -1057,10 +1067,22 @@ def check_unmatched(residual: Residual, changes: int | None, tell: Callable[[str
 
 # --- The whole ------------------------------------------------------------------------------------------------------
 
-TOP_KEYS = set(
-    "instance_sha256 config status objective_fen bound_fen solver_bound_fen gap objectives run matches unmatched "
-    "rejected_rows budgets duals".split()
-)
+TOP_KEYS = {
+    "instance_sha256",
+    "config",
+    "status",
+    "objective_fen",
+    "bound_fen",
+    "solver_bound_fen",
+    "gap",
+    "objectives",
+    "run",
+    "matches",
+    "unmatched",
+    "rejected_rows",
+    "budgets",
+    "duals",
+}
 
 
 def check_rejected(market: Market, result: Json) -> None:
