@@ -75,9 +75,11 @@ def finish(columns: Columns, plan: Plan) -> Plan:
     generous = config.objective is not Objective.THRIFT and config.kappa_ppm < PPM
     order = submission_order(columns)
     fill_up(columns, done, order, least)
+    fill_up(columns, done, order, least, sparing=True)
     share_out(columns, done, generous)
     # Cutting amounts back may have freed what another block needs.
     fill_up(columns, done, order, least)
+    fill_up(columns, done, order, least, sparing=True)
     return done
 
 

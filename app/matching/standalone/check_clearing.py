@@ -61,7 +61,7 @@ COLUMNS = {
     "suppliers": "supplier city partner",
     "chips": "chip_model vendor fp16_tflops memory_gb domestic class",
 }
-KINDS = {"startup", "sme", "enterprise", "institute", "university", "bureau", ""}
+KINDS = {"startup", "sme", "enterprise", "institute", "university"}
 MOST = {"cards": 100_000, "hours": 20_000, "price_cny": 1_000_000, "blocks": 1_000, "priority": 1_000}
 
 
@@ -168,16 +168,13 @@ def read_rows(path: Path, table: str) -> Iterator[tuple[int, dict[str, str]]]:
         for cells in reader:
             begins, line = line, reader.line_num + 1
             if cells:
-                # An apostrophe before a formula's first character belongs to the file, not to the text.
-                texts = [re.sub(r"^'(?='*[=+\-@\t\r])", "", cell) for cell in cells]
+                texts = [cell.strip() for cell in cells]
                 yield begins, dict(zip(header, texts, strict=False)) if len(cells) == len(header) else {}
 
 
 def read_offer(row: dict[str, str], suppliers: Iterable[str], chips: Iterable[str]) -> Offer:
     first, end = parse_time(row["available_from"]), parse_time(row["available_to"])
-    if row["supplier"] not in suppliers or row["chip_model"] not in chips or not row["offer_ref"] or first >= end:
-        raise ValueError
-    if ceil_hour(first) != floor_hour(first) or ceil_hour(end) != floor_hour(end):
+    if row["supplier"] not in suppliers or row["chip_model"] not in chips or not row["region"] or first >= end:
         raise ValueError
     whole_of(row["cards_per_node"], most=MOST["cards"])
     fen_of(row["list_price_cny"])
@@ -188,15 +185,19 @@ def read_offer(row: dict[str, str], suppliers: Iterable[str], chips: Iterable[st
         chip=row["chip_model"],
         cards=whole_of(row["cards"], most=MOST["cards"]),
         price=fen_of(row["price_cny"]),
-        first=floor_hour(first),
-        end=floor_hour(end),
+        first=ceil_hour(first),
+        # Capacity that holds no whole hour is none.
+        end=max(ceil_hour(first), floor_hour(end)),
     )
 
 
 def read_request(row: dict[str, str], buyers: Iterable[str]) -> Request:
-    hours = decimal_of(row["hours"], most=MOST["hours"], places=12)
+    hours = Decimal(row["hours"]) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", row["hours"]) else Decimal(0)
+    first, end = parse_time(row["earliest_start"]), parse_time(row["deadline"])
     blocks = whole_of(row["blocks"], most=MOST["blocks"])
-    if row["buyer"] not in buyers or hours <= 0 or not row["request_ref"] or not row["chips"]:
+    if row["buyer"] not in buyers or not 0 < hours <= MOST["hours"] or first >= end:
+        raise ValueError
+    if any(part.strip() in {"", "class:"} for part in row["chips"].split("|")):
         raise ValueError
     return Request(
         ref=row["request_ref"],
@@ -205,8 +206,8 @@ def read_request(row: dict[str, str], buyers: Iterable[str]) -> Request:
         chips=row["chips"],
         cards=whole_of(row["cards"], most=MOST["cards"]),
         hours=math.ceil(hours),
-        first=ceil_hour(parse_time(row["earliest_start"])),
-        end=floor_hour(parse_time(row["deadline"])),
+        first=ceil_hour(first),
+        end=floor_hour(end),
         most=fen_of(row["max_net_price_cny"]),
         weight=whole_of(row["priority"], most=MOST["priority"]),
         blocks=blocks,
@@ -231,7 +232,7 @@ def read_market(folder: Path, chips_file: Path | None) -> Market:
         rows: dict[str, Row] = {}
         for line, row in read_rows(path, name):
             try:
-                if row[key] in rows:
+                if not row[key] or row[key] in rows:
                     raise ValueError
                 rows[row[key]] = make(row)
             except (ValueError, KeyError, InvalidOperation):
@@ -239,18 +240,25 @@ def read_market(folder: Path, chips_file: Path | None) -> Market:
         return rows
 
     def facts(row: dict[str, str]) -> dict[str, str]:
-        if row["kind"] not in KINDS or row["integrity"] not in {"clean", "flagged", ""}:
+        if row["kind"] not in KINDS or row["integrity"] not in {"clean", "flagged"}:
+            raise ValueError
+        if row["project_lead"] not in {"none", "provincial", "national"}:
             raise ValueError
         if row["prior_year_revenue_cny"]:
             decimal_of(row["prior_year_revenue_cny"], most=10**15, places=2)
         return row
 
     def membership(row: dict[str, str]) -> dict[str, str]:
-        if row["partner"] not in {"yes", "no", ""}:
+        if row["partner"] not in {"yes", "no"}:
             raise ValueError
         return row
 
-    chips = table("chips", find_chips(folder, chips_file), "chip_model", dict)
+    def chip(row: dict[str, str]) -> dict[str, str]:
+        if row["domestic"] not in {"true", "false", ""}:
+            raise ValueError
+        return row
+
+    chips = table("chips", find_chips(folder, chips_file), "chip_model", chip)
     buyers = table("buyers", folder / "buyers.csv", "buyer", facts)
     suppliers = table("suppliers", folder / "suppliers.csv", "supplier", membership)
     offers = table("offers", folder / "offers.csv", "offer_ref", lambda row: read_offer(row, suppliers, chips))
@@ -457,7 +465,7 @@ class Case:
         facts = self.market.chips[model]
         return any(
             wanted == "any"
-            or (wanted == "domestic" and facts["domestic"].lower() == "true")
+            or (wanted == "domestic" and facts["domestic"] == "true")
             or (wanted.startswith("class:") and facts["class"] == wanted.removeprefix("class:") != "")
             or wanted == model
             for wanted in (part.strip() for part in chips.split("|"))
@@ -484,6 +492,13 @@ class Case:
         return MICRO * request.weight * request.size * per_card_hour
 
 
+def read_pins(rows: list[Json]) -> list[tuple[str, str, int | None]]:
+    """The pins that need a block of their own: one with a start also keeps the same pin without."""
+    pins = {(r["request_ref"], r["offer_ref"], None if r["start"] is None else parse_hour(r["start"])) for r in rows}
+    timed = {(ref, offer) for ref, offer, start in pins if start is not None}
+    return [(ref, offer, start) for ref, offer, start in pins if start is not None or (ref, offer) not in timed]
+
+
 def read_case(market: Market, result: Json) -> Case:
     config: Json = result["config"]
     require(config["objective"] in {"surplus", "coverage", "thrift"}, "config.objective is none of the three")
@@ -500,10 +515,7 @@ def read_case(market: Market, result: Json) -> Case:
         objective=config["objective"],
         kappa_ppm=config["kappa_ppm"],
         forbids={(row["request_ref"], row["offer_ref"]) for row in config["forbids"]},
-        pins=[
-            (row["request_ref"], row["offer_ref"], None if row["start"] is None else parse_hour(row["start"]))
-            for row in config["pins"]
-        ],
+        pins=read_pins(config["pins"]),
         shares={row["share"]: asked * row["share_ppm"] // MICRO for row in config["shares"]},
     )
 
@@ -943,8 +955,12 @@ class Residual:
 def check_maximal(residual: Residual) -> None:
     if residual.case.kappa_ppm:
         return
+    first_come = residual.case.result["config"]["method"] == "fcfs"
     for request in residual.case.requests.values():
         missing = residual.left.placed[request.ref] < request.blocks
+        # First come gives each block the largest subsidy left; with less for the first, more blocks may have fitted.
+        if first_come and residual.wanted(request) > 1:
+            continue
         if missing and residual.fits(request, residual.wanted(request)):
             raise WrongClearingError(f"{request.ref} is not fully matched, but still fits what is left")
 
