@@ -99,19 +99,24 @@ def _arguments(dice: random.Random, requests: list[list[str]], offers: list[list
             *("--set", "chengdu-2023.project-lead-provincial.minimum_voucher_cny=0"),
             *("--set", f"chengdu-2023.project-lead-national.buyer_total_cny={dice.randrange(10, 300)}"),
         ]
-    request, offer = dice.choice(requests)[0], dice.choice(offers)[0]
+    # Only what is there can be named: rows that are refused are not.
+    read = [request for request in requests if request[4] != "0"]
+    if not read:
+        return found
+    request, offer = dice.choice(read)[0], dice.choice(offers)[0]
     rare = (
         (0.2, ["--kappa", dice.choice(["0.3", "1", "1.25"])]),
         (0.15, ["--pin", f"{request}={offer}"]),
-        (0.3, ["--forbid", f"{dice.choice(requests)[0]}={dice.choice(offers)[0]}"]),
-        (0.2, ["--share", f"supplier/s{dice.randrange(3)}=0.{dice.randrange(10, 60)}"]),
-        (0.2, ["--share", f"buyer/b{dice.randrange(4)}=0.{dice.randrange(10, 60)}"]),
-        (0.1, ["--limit-requests", str(dice.randrange(1, len(requests) + 1))]),
+        (0.3, ["--forbid", f"{dice.choice(read)[0]}={dice.choice(offers)[0]}"]),
+        (0.2, ["--share", f"supplier/{dice.choice(offers)[1]}=0.{dice.randrange(10, 60)}"]),
+        (0.2, ["--share", f"buyer/{dice.choice(read)[1]}=0.{dice.randrange(10, 60)}"]),
         (0.1, ["--as-of", "2026-12-31T16:00:00Z"]),
     )
     for chance, arguments in rare:
         if dice.random() < chance:
             found += arguments
+    if not {"--pin", "--forbid", "--share"} & set(found) and dice.random() < 0.3:
+        found += ["--limit-requests", str(dice.randrange(1, len(requests) + 1))]
     if "--pin" in found and "--forbid" in found:
         del found[found.index("--forbid") : found.index("--forbid") + 2]
     return found

@@ -838,7 +838,9 @@ def check_objectives(case: Case, left: Left, tell: Callable[[str], None]) -> Non
     require(proved is None or whole(proved, "solver_bound_fen") >= objective, "solver_bound_fen is below the objective")
     require(result["status"] in {"optimal", "feasible"}, f"a result with matches has the status {result['status']!r}")
     if result["status"] == "optimal":
-        require(objective in {bound, proved}, "optimal, but neither bound equals the objective")
+        # A part of a fen, with a cost of public funds, rounds down in the objective and up in a bound.
+        least = -(-left.value[stages[0]] // MICRO)
+        require(least in {bound, proved}, "optimal, but neither bound equals the objective")
 
 
 # --- What still fits ------------------------------------------------------------------------------------------------
@@ -850,12 +852,20 @@ class Ignored:
 
     forbids: bool = False
     shares: bool = False
-    capacity: bool = False
-    budgets: bool = False
 
 
 NOTHING = Ignored()
 RULES = Ignored(forbids=True, shares=True)
+
+
+def rank_way(
+    way: tuple[Offer, dict[Component, int]], tiers: tuple[tuple[str, str], ...] | None
+) -> tuple[bool, int, str]:
+    """First the tiers that are preferred, then the least subsidy; the largest where `tiers` is empty."""
+    offer, amounts = way
+    total = sum(amounts.values())
+    other = tiers != tuple((component.programme, component.tier) for component in amounts)
+    return bool(tiers) and other, -total if tiers == () else total, offer.ref
 
 
 class Residual:
@@ -884,8 +894,8 @@ class Residual:
         blocked = self.blocked(offer, request.cards)[begin - offer.first : end - offer.first + request.hours + 1]
         return begin + np.flatnonzero(blocked[request.hours :] == blocked[: end - begin + 1])
 
-    def least_subsidy(self, request: Request, offer: Offer, budgets: dict[str, int]) -> dict[Component, int] | None:
-        """The smallest amounts that bring a block to what its buyer pays; None where there are none."""
+    def subsidies(self, request: Request, offer: Offer, budgets: dict[str, int]) -> list[dict[Component, int]]:
+        """For each option that brings a block to what its buyer pays, the smallest amounts that do, least first."""
         cost = offer.price * request.size
         found = [
             best_subsidy(
@@ -893,11 +903,13 @@ class Residual:
             )
             for option in self.case.vouchers.options(request.buyer, self.case.partner(offer))
         ]
-        chosen = max((one for one in found if one is not None), key=lambda one: one[0], default=None)
-        return None if chosen is None else chosen[1]
+        return sorted((one[1] for one in found if one is not None), key=lambda amounts: sum(amounts.values()))
 
-    def candidates(self, request: Request, ignored: Ignored) -> Iterator[tuple[Offer, Ints, dict[Component, int]]]:
-        budgets = self.case.vouchers.limits if ignored.budgets else self.left.budgets
+    def payable(self, request: Request, offer: Offer, budgets: dict[str, int]) -> bool:
+        return bool(self.subsidies(request, offer, budgets))
+
+    def candidates(self, request: Request, ignored: Ignored) -> Iterator[tuple[Offer, Ints]]:
+        """The offers that can take one block, and when it can begin."""
         for offer in self.case.acceptable(request.chips):
             if not ignored.forbids and (request.ref, offer.ref) in self.case.forbids:
                 continue
@@ -905,40 +917,69 @@ class Residual:
                 rest < self.case.uses(share, request, offer) for share, rest in self.left.shares.items()
             ):
                 continue
-            starts = self.starts(request, offer, empty=ignored.capacity)
-            if starts.size:
-                amounts = self.least_subsidy(request, offer, budgets)
-                if amounts is not None:
-                    yield offer, starts, amounts
+            starts = self.starts(request, offer)
+            if starts.size and self.payable(request, offer, self.left.budgets):
+                yield offer, starts
 
     def fits(self, request: Request, blocks: int, ignored: Ignored = NOTHING) -> bool:
-        """Whether so many blocks go in together. For several, a greedy packing: it never says yes wrongly."""
-        found = list(self.candidates(request, ignored)) if blocks > 1 else []
-        if blocks == 1:
-            return next(self.candidates(request, ignored), None) is not None
-        budgets, shares = dict(self.left.budgets), dict(self.left.shares)
+        """Whether so many blocks go in together. For several, greedy packings: a yes is always right."""
+        offers = [offer for offer, _ in self.candidates(request, ignored)]
+        if blocks == 1 or not offers:
+            return bool(offers)
+        tiers = {
+            tuple((c.programme, c.tier) for c in option.components)
+            for offer in offers
+            for option in self.case.vouchers.options(request.buyer, self.case.partner(offer))
+        }
+        # The least subsidy for each block; else as often as it goes one way to subsidise, else the largest.
+        return any(self.packs(request, blocks, offers, tier, ignored) for tier in (None, *sorted(tiers), ()))
+
+    def packs(
+        self,
+        request: Request,
+        blocks: int,
+        offers: list[Offer],
+        tiers: tuple[tuple[str, str], ...] | None,
+        ignored: Ignored,
+    ) -> bool:
+        budgets, shares = dict(self.left.budgets), {} if ignored.shares else dict(self.left.shares)
+        free = {offer.ref: self.left.free[offer.ref].copy() for offer in offers}
+        begins = {offer.ref: max(request.first, offer.first) for offer in offers}
         placed = 0
-        for offer, _, amounts in sorted(found, key=lambda one: (sum(one[2].values()), one[0].ref)):
-            free = self.left.free[offer.ref].copy()
-            start = max(request.first, offer.first)
-            while start + request.hours <= min(request.end, offer.end) and placed < blocks:
-                span = slice(start - offer.first, start - offer.first + request.hours)
-                late = np.flatnonzero(free[span] < request.cards)
-                if late.size:
-                    start += int(late[-1]) + 1
+        while placed < blocks:
+            ways = [
+                (offer, amounts)
+                for offer in offers
+                if offer.ref in begins
+                for amounts in self.subsidies(request, offer, budgets)
+            ]
+            for offer, amounts in sorted(ways, key=lambda way: rank_way(way, tiers)):
+                if any(rest < self.case.uses(share, request, offer) for share, rest in shares.items()):
                     continue
-                if any(budgets[b] < amount for c, amount in amounts.items() for b in c.budgets):
+                start = self.next_start(request, offer, free[offer.ref], begins[offer.ref])
+                if start is None:
+                    begins.pop(offer.ref)
                     break
-                if not ignored.shares and any(shares[s] < self.case.uses(s, request, offer) for s in shares):
-                    break
-                free[span] -= request.cards
-                placed += 1
+                begins[offer.ref] = start
+                free[offer.ref][start - offer.first : start - offer.first + request.hours] -= request.cards
                 for component, amount in amounts.items():
                     for budget in component.budgets:
                         budgets[budget] -= amount
                 for share in shares:
                     shares[share] -= self.case.uses(share, request, offer)
-        return placed >= blocks
+                placed += 1
+                break
+            else:
+                return False
+        return True
+
+    def next_start(self, request: Request, offer: Offer, free: Ints, start: int) -> int | None:
+        while start + request.hours <= min(request.end, offer.end):
+            short = np.flatnonzero(free[start - offer.first : start - offer.first + request.hours] < request.cards)
+            if not short.size:
+                return start
+            start += int(short[-1]) + 1
+        return None
 
     def wanted(self, request: Request) -> int:
         """How many blocks must go in together, if any."""
@@ -978,15 +1019,15 @@ def plain_reason(residual: Residual, request: Request) -> str | None:
     offers = residual.case.acceptable(request.chips)
     if not offers:
         return "no_chip"
-    if all(offer.cards < request.cards for offer in offers):
+    if all(offer.cards < request.cards or offer.first == offer.end for offer in offers):
         return "too_large_for_any_offer"
     held = [offer for offer in offers if residual.starts(request, offer, empty=True).size]
     if not held:
         return "no_window"
     full = residual.case.vouchers.limits
-    if all(residual.least_subsidy(request, offer, full) is None for offer in held):
+    if not any(residual.payable(request, offer, full) for offer in held):
         return "over_budget"
-    if all(residual.least_subsidy(request, offer, residual.left.budgets) is None for offer in held):
+    if not any(residual.payable(request, offer, residual.left.budgets) for offer in held):
         return "subsidy_exhausted"
     return None
 
@@ -1046,7 +1087,7 @@ def check_change(residual: Residual, request: Request, change: Json) -> None:
     require(offer, f"{where}: {change['offer_ref']!r} is not acceptable")
     offer = cast(Offer, offer)
     start = parse_hour(change["start"])
-    here = next((s for o, s, _ in residual.candidates(changed, NOTHING) if o.ref == offer.ref), None)
+    here = next((starts for one, starts in residual.candidates(changed, NOTHING) if one.ref == offer.ref), None)
     require(here is not None and start in here, f"{where}: no block fits on {offer.ref} at {change['start']}")
     require(residual.fits(changed, blocks), f"{where}: {blocks} blocks do not fit")
     for less in smaller:
@@ -1108,6 +1149,18 @@ def check_rejected(market: Market, result: Json) -> None:
         raise WrongClearingError(f"{file} line {line} is {said}, but is {'not ' * (said == 'rejected')}malformed")
 
 
+def check_infeasible(case: Case) -> None:
+    """A pin that is alone, of a request that asks for no second block, contradicts nothing if it has a column."""
+    if len(case.pins) != 1:
+        return
+    ref, offer_ref, start = case.pins[0]
+    residual = Residual(case, empty_market(case))
+    request = case.requests[ref]
+    starts = next((starts for offer, starts in residual.candidates(request, NOTHING) if offer.ref == offer_ref), None)
+    holds = starts is not None and (start is None or start in starts)
+    require(not holds or request.min_blocks > 1, f"infeasible, but the pin of {ref} on {offer_ref} can hold")
+
+
 def check_empty(result: Json) -> str:
     """A run that ended without an outcome has nothing in it."""
     require(result["status"] in {"infeasible", "timeout", "cancelled", "failed"}, f"status {result['status']!r}")
@@ -1127,12 +1180,14 @@ def check_clearing(
     """
     require(result.keys() >= TOP_KEYS, f"the result lacks {sorted(TOP_KEYS - result.keys())}")
     require(re.fullmatch(r"[0-9a-f]{64}", str(result["instance_sha256"])), "instance_sha256 is not a SHA-256")
-    if result["status"] not in {"optimal", "feasible"}:
-        return check_empty(result)
     tell("reading the market")
     market = read_market(folder, chips_file)
     check_rejected(market, result)
     case = read_case(market, result)
+    if result["status"] == "infeasible":
+        check_infeasible(case)
+    if result["status"] not in {"optimal", "feasible"}:
+        return check_empty(result)
     tell("matches")
     left = check_matches(case)
     check_budgets(case, left)
