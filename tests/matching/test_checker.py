@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import csv
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ from tests.matching.csv_markets import write_random_market
 
 SCRIPT = Path(check_clearing.__file__)
 SAMPLE = Path(__file__).resolve().parents[2] / "app" / "demo" / "market"
+CATALOGUE = SAMPLE.parents[1] / "catalog" / "data" / "chips.csv"
 MARKETS = 300 if os.environ.get("CARDHOUR_LONG") else 24
 Json = dict[str, Any]
 
@@ -29,6 +31,7 @@ def clear(market: Path, out: Path, *arguments: str, work: int = 2) -> Json:
     found = CliRunner().invoke(
         clearing, ["clear", "--market", str(market), "--out", str(out), "--work-limit", str(work), *arguments]
     )
+    assert isinstance(found.exception, SystemExit | None), found.exc_info
     assert found.exit_code in {0, 1}, found.output
     return json.loads(out.read_text(encoding="utf-8"))
 
@@ -36,7 +39,8 @@ def clear(market: Path, out: Path, *arguments: str, work: int = 2) -> Json:
 def by_itself(market: Path, result: Json) -> str:
     """What the checker says: `holds`, or what is wrong."""
     try:
-        check_clearing.check_clearing(market, result, None, None, lambda _: None)
+        chips = None if (market / "chips.csv").exists() else CATALOGUE
+        check_clearing.check_clearing(market, result, chips, None, lambda _: None)
     except (check_clearing.WrongClearingError, KeyError, TypeError, ValueError) as wrong:
         return f"wrong: {wrong}"
     return "holds"
@@ -67,10 +71,19 @@ def test_it_runs_where_cardhour_is_not(tmp_path: Path) -> None:
             (tmp_path / "only" / name).symlink_to(packages / name)
     result = clear(SAMPLE, tmp_path / "o.json", "--programme", "open-example")
     script = tmp_path / "checker" / "check_clearing.py"
-    program = f"import runpy, sys; sys.path.append({str(tmp_path / 'only')!r}); del sys.argv[0]; " + (
-        "runpy.run_path(sys.argv[0], run_name='__main__')"
-    )
-    command = [sys.executable, "-I", "-S", "-c", program, str(script), "--market", str(SAMPLE), str(tmp_path / "o.json")]
+    program = f"import runpy, sys; sys.path.append({str(tmp_path / 'only')!r}); del sys.argv[0]; "
+    program += "runpy.run_path(sys.argv[0], run_name='__main__')"
+    command = [
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        program,
+        str(script),
+        "--market",
+        str(SAMPLE),
+        str(tmp_path / "o.json"),
+    ]
     good = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (good.returncode, good.stdout.startswith("holds: ")) == (0, True), good.stdout + good.stderr
     result["objective_fen"] += 1
@@ -91,19 +104,15 @@ def test_both_checkers_accept_what_the_engine_makes(tmp_path: Path, seed: int) -
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Json]:
-    """The sample market with chips beside it, cleared with a pin, a forbidden pair, shares and both programmes."""
+    """The sample market and a row that is refused, cleared with a pin, a forbidden pair, shares, both programmes."""
     folder = tmp_path_factory.mktemp("good")
     market = shutil.copytree(SAMPLE, folder / "market")
-    assert CliRunner().invoke(clearing, ["checker", "--out", str(market)]).exit_code == 0
-    (market / "check_clearing.py").unlink()
-    text = (market / "chips.csv").read_text(encoding="utf-8").splitlines()
-    (market / "chips.csv").write_text("\n".join(line.rpartition(",")[0] for line in text) + "\n", encoding="utf-8")
     with (market / "requests.csv").open("a", encoding="utf-8") as file:
         file.write("odd,nobody,2026-12-01T00:00:00Z,any,1,1,2026-12-01T00:00:00Z,2026-12-02T00:00:00Z,1.00,1,1,1\n")
     result = clear(
         market, folder / "o.json", "--programme", "open-example", "--programme", "chengdu-2023",
         "--set", "chengdu-2023.general.minimum_voucher_cny=100", "--set", "chengdu-2023.pool_year_cny=50000",
-        "--pin", "request-10=offer-14", "--forbid", "request-24=offer-01",
+        "--pin", "request-10=offer-01", "--forbid", "request-24=offer-01",
         "--share", "supplier/示例智算中心一=0.2", "--share", "buyer/示例中小企业一=0.05", work=5,
     )  # fmt: skip
     assert result["status"] == "feasible"
@@ -119,14 +128,18 @@ def change_of(result: Json, kind: str) -> Json:
     return next(change for row in result["unmatched"] for change in row["changes"] if change["change"] == kind)
 
 
-def set_at(*path: str | int, to: object) -> Callable[[Json], None]:
+def alter(*path: str | int, by: Callable[[Any], Any]) -> Callable[[Json], None]:
     def mutate(result: Json) -> None:
         at: Any = result
         for part in path[:-1]:
             at = at[part]
-        at[path[-1]] = to(at[path[-1]]) if callable(to) else to
+        at[path[-1]] = by(at[path[-1]])
 
     return mutate
+
+
+def set_at(*path: str | int, to: object) -> Callable[[Json], None]:
+    return alter(*path, by=lambda _: to)
 
 
 def move_start(match: Json, hours: int) -> None:
@@ -159,13 +172,13 @@ MUTATIONS: dict[str, Callable[[Json], None]] = {
     "status": set_at("status", to="optimal"),
     "status unknown": set_at("status", to="perfect"),
     "status without outcome": set_at("status", to="timeout"),
-    "objective_fen": set_at("objective_fen", to=lambda value: value + 1),
-    "bound_fen above": set_at("bound_fen", to=lambda value: value + 1),
-    "bound_fen below": set_at("bound_fen", to=lambda value: value - 1),
+    "objective_fen": alter("objective_fen", by=lambda value: value + 1),
+    "bound_fen above": alter("bound_fen", by=lambda value: value + 1),
+    "bound_fen below": alter("bound_fen", by=lambda value: value - 1),
     "gap": set_at("gap", to=0.0),
     "solver_bound_fen": set_at("solver_bound_fen", to=1),
-    "objective's value": set_at("objectives", 0, "value", to=lambda value: value - 1),
-    "objective's bound": set_at("objectives", 0, "bound", to=lambda value: value - 1),
+    "objective's value": alter("objectives", 0, "value", by=lambda value: value - 1),
+    "objective's bound": alter("objectives", 0, "bound", by=lambda value: value - 1),
     "objective's name": set_at("objectives", 0, "name", to="coverage"),
     "match: request": set_at("matches", 0, "request_ref", to="request-59"),
     "match: no such request": set_at("matches", 0, "request_ref", to="nobody"),
@@ -174,20 +187,21 @@ MUTATIONS: dict[str, Callable[[Json], None]] = {
     "match: block": set_at("matches", 0, "block", to=1),
     "match: earlier": lambda result: move_start(result["matches"][0], -24 * 30),
     "match: later": lambda result: move_start(result["matches"][0], 24 * 30),
-    "match: half an hour": set_at("matches", 0, "start", to=lambda start: start.replace(":00:00Z", ":30:00Z")),
-    "match: hours": set_at("matches", 0, "hours", to=lambda hours: hours + 1),
-    "match: cards": set_at("matches", 0, "cards", to=lambda cards: cards + 1),
-    "match: cost": set_at("matches", 0, "cost_fen", to=lambda cost: cost - 1),
-    "match: net": set_at("matches", 0, "net_fen", to=lambda net: net - 1),
-    "match: surplus": set_at("matches", 0, "surplus_fen", to=lambda surplus: surplus + 1),
-    "match: subsidy sum": set_at("matches", 0, "subsidy_fen", to=lambda subsidy: subsidy + 1),
+    "match: half an hour": alter("matches", 0, "start", by=lambda start: start.replace(":00:00Z", ":30:00Z")),
+    "match: hours": alter("matches", 0, "hours", by=lambda hours: hours + 1),
+    "match: cards": alter("matches", 0, "cards", by=lambda cards: cards + 1),
+    "match: cost": alter("matches", 0, "cost_fen", by=lambda cost: cost - 1),
+    "match: net": alter("matches", 0, "net_fen", by=lambda net: net - 1),
+    "match: surplus": alter("matches", 0, "surplus_fen", by=lambda surplus: surplus + 1),
+    "match: subsidy sum": alter("matches", 0, "subsidy_fen", by=lambda subsidy: subsidy + 1),
     "match: a fen more": shift_subsidy,
     "match: tier": lambda result: match_with_subsidy(result)["subsidies"][0].update(tier="project-lead-national"),
     "match: programme": lambda result: match_with_subsidy(result)["subsidies"][0].update(programme="beijing-2023"),
     "match: dropped": drop_match,
     "match: twice": lambda result: result["matches"].append(dict(result["matches"][0])),
+    "match: a float": alter("matches", 0, "cost_fen", by=float),
     "unmatched: dropped": lambda result: result["unmatched"].pop(),
-    "unmatched: blocks": set_at("unmatched", 0, "blocks_unmatched", to=lambda blocks: blocks + 1),
+    "unmatched: blocks": alter("unmatched", 0, "blocks_unmatched", by=lambda blocks: blocks + 1),
     "unmatched: code": set_at("unmatched", 0, "code", to="over_budget"),
     "unmatched: no such code": set_at("unmatched", 0, "code", to="bad_luck"),
     "change: a larger price": lambda result: change_of(result, "price").update(to=change_of(result, "price")["to"] + 1),
@@ -196,19 +210,20 @@ MUTATIONS: dict[str, Callable[[Json], None]] = {
     "change: fewer cards": lambda result: change_of(result, "cards").update(to=change_of(result, "cards")["to"] - 1),
     "change: deadline": lambda result: change_of(result, "deadline").update(to="2026-12-31T00:00:00Z"),
     "change: offer": lambda result: change_of(result, "price").update(offer_ref="offer-99"),
-    "change: start": lambda result: move_start(change_of(result, "price"), 24 * 60)
-    if "start" in change_of(result, "price")
-    else None,
+    "change: start": lambda result: move_start(change_of(result, "price"), 24 * 60),
     "change: chips": lambda result: change_of(result, "chips").update(to="class:none such"),
     "rejected row dropped": set_at("rejected_rows", to=[]),
     "rejected row's line": set_at("rejected_rows", 0, "line", to=2),
-    "budget: used": set_at("budgets", 0, "used_fen", to=lambda used: used + 1),
-    "budget: limit": set_at("budgets", 0, "limit_fen", to=lambda limit: limit + 1),
+    "budget: used": alter("budgets", 0, "used_fen", by=lambda used: used + 1),
+    "budget: limit": alter("budgets", 0, "limit_fen", by=lambda limit: limit + 1),
     "budget: name": set_at("budgets", 0, "budget", to="open-example/pool/1999"),
-    "budget: shadow price": set_at("budgets", 0, "shadow_price_micro", to=lambda price: price + 1),
+    "budget: shadow price": alter("budgets", 0, "shadow_price_micro", by=lambda price: price + 1),
     "dual: lambda": lambda result: result["duals"]["capacity"][0]["runs"][0].__setitem__(2, 10**9),
     "dual: negative": lambda result: result["duals"]["capacity"][0]["runs"][0].__setitem__(2, -1),
     "dual: hours": lambda result: result["duals"]["capacity"][0]["runs"][0].__setitem__(1, 0),
+    "dual: overlapping": lambda result: result["duals"]["capacity"][0]["runs"].append(
+        result["duals"]["capacity"][0]["runs"][0]
+    ),
     "dual: offer": lambda result: result["duals"]["capacity"][0].update(offer_ref="offer-99"),
     "dual: rounding": lambda result: result["duals"]["capacity"][0].update(b=0),
     "dual: budget": lambda result: result["duals"]["budgets"][0].update(mu=result["duals"]["budgets"][0]["mu"] + 10**7),
@@ -230,7 +245,35 @@ def test_both_checkers_refuse_what_was_changed(good: tuple[Path, Json], tmp_path
     market, result = good
     changed = copy.deepcopy(result)
     MUTATIONS[name](changed)
-    assert changed != result
+    assert json.dumps(changed) != json.dumps(result)
     (tmp_path / "o.json").write_text(json.dumps(changed), encoding="utf-8")
     assert by_itself(market, changed).startswith("wrong"), "the checker that is one file"
     assert by_cardhour(market, tmp_path / "o.json") != "holds", "`cardhour verify-clearing`"
+
+
+def test_both_checkers_refuse_a_match_given_up(tmp_path: Path) -> None:
+    """A match less, and everything else as it would then be: only that the request still fits is wrong."""
+    result = clear(SAMPLE, tmp_path / "o.json")
+    assert by_itself(SAMPLE, result) == "holds"
+    placed = [match["request_ref"] for match in result["matches"]]
+    match = next(match for match in result["matches"] if placed.count(match["request_ref"]) == 1)
+    result["matches"].remove(match)
+    row = {
+        "request_ref": match["request_ref"],
+        "blocks_unmatched": 1,
+        "code": "outbid",
+        "detail": "The acceptable capacity went to other requests.",
+        "changes": [],
+    }
+    result["unmatched"] = sorted([*result["unmatched"], row], key=lambda row: str(row["request_ref"]))
+    with (SAMPLE / "requests.csv").open(encoding="utf-8") as file:
+        weight = next(
+            int(row["priority"]) for row in csv.DictReader(file) if row["request_ref"] == match["request_ref"]
+        )
+    result["objective_fen"] -= weight * match["surplus_fen"]
+    result["objectives"][0]["value"] = result["objective_fen"]
+    result["gap"] = (result["bound_fen"] - result["objective_fen"]) / result["bound_fen"]
+    result["status"] = "feasible"
+    (tmp_path / "o.json").write_text(json.dumps(result), encoding="utf-8")
+    assert "still fits" in by_itself(SAMPLE, result)
+    assert "still fits" in by_cardhour(SAMPLE, tmp_path / "o.json")

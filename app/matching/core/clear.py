@@ -110,6 +110,7 @@ def find_prices(columns: Columns, watch: Watch, share: float, best: Best | None)
 def run_clear(columns: Columns, pinned: Plan, watch: Watch) -> tuple[Best, Duals, bool, int | None]:
     """Clear; return the best matches, the duals, whether they are proved optimal, and CP-SAT's own bound."""
     best = first_come(columns, pinned)
+    best.offer(best.plan)
     watch.tell("first come", best.key[0], None)
     search = find_prices(columns, watch, PRICE_SHARE, best)
     bound = search.best_value / columns.lexicographic_scale

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any, TypeVar, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -702,6 +702,8 @@ def read_duals(case: Case) -> Duals:
         require(row["offer_ref"] in case.market.offers, f"duals: there is no offer {row['offer_ref']!r}")
         runs = [(parse_hour(t), whole(h, "duals: hours", 1), whole(price, "duals: λ")) for t, h, price in row["runs"]]
         where = f"duals of {row['offer_ref']}"
+        apart = all(one[0] + one[1] <= two[0] for one, two in pairwise(runs))
+        require(apart, f"{where}: its runs overlap")
         capacity[row["offer_ref"]].append((whole(row["a"], where, 1), whole(row["b"], where, 1), runs))
     budgets = {row["budget"]: whole(row["mu"], row["budget"]) for row in duals["budgets"]}
     shares = {row["share"]: whole(row["nu"], row["share"]) for row in duals["shares"]}
