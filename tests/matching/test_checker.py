@@ -120,6 +120,10 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Json]:
     return market, result
 
 
+def request_ref(row: Json) -> str:
+    return row["request_ref"]
+
+
 def match_with_subsidy(result: Json) -> Json:
     return next(match for match in result["matches"] if match["subsidies"])
 
@@ -265,7 +269,7 @@ def test_both_checkers_refuse_a_match_given_up(tmp_path: Path) -> None:
         "detail": "The acceptable capacity went to other requests.",
         "changes": [],
     }
-    result["unmatched"] = sorted([*result["unmatched"], row], key=lambda row: str(row["request_ref"]))
+    result["unmatched"] = sorted([*result["unmatched"], row], key=request_ref)
     with (SAMPLE / "requests.csv").open(encoding="utf-8") as file:
         weight = next(
             int(row["priority"]) for row in csv.DictReader(file) if row["request_ref"] == match["request_ref"]
