@@ -983,6 +983,25 @@ class Residual:
             start += int(short[-1]) + 1
         return None
 
+    def gains(self, request: Request) -> bool:
+        """Whether a block that fits is worth its subsidy; only a cost of public funds can make it not so."""
+        if not self.case.kappa_ppm or self.case.objective != "surplus":
+            return True
+        for offer, _ in self.candidates(request, NOTHING):
+            cost = offer.price * request.size
+            for option in self.case.vouchers.options(request.buyer, self.case.partner(offer)):
+                found = best_subsidy(
+                    option,
+                    cost,
+                    cost - request.most * request.size,
+                    self.left.budgets,
+                    lambda _component: self.case.sigma_gain(request),
+                    exact_fixed=True,
+                )
+                if found is not None and self.case.base_gain(request, offer) + found[0] > 0:
+                    return True
+        return False
+
     def wanted(self, request: Request) -> int:
         """How many blocks must go in together, if any."""
         return 1 if self.left.placed[request.ref] else request.min_blocks
@@ -1093,7 +1112,7 @@ def check_change(residual: Residual, request: Request, change: Json) -> None:
     require(here is not None and start in here, f"{where}: no block fits on {offer.ref} at {change['start']}")
     require(residual.fits(changed, blocks), f"{where}: {blocks} blocks do not fit")
     for less in smaller:
-        require(not residual.fits(less, blocks), f"{where}: a smaller step would do")
+        require(not residual.fits(less, blocks) or not residual.gains(less), f"{where}: a smaller step would do")
 
 
 def check_unmatched(residual: Residual, changes: int | None, tell: Callable[[str], None]) -> int:
