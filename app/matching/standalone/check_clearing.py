@@ -984,9 +984,14 @@ class Residual:
         return None
 
     def gains(self, request: Request) -> bool:
-        """Whether a block that fits is worth its subsidy; only a cost of public funds can make it not so."""
+        """Whether a block that fits is worth its subsidy; only a cost of public funds can make it not so.
+
+        Where several blocks share what is left, that would take a search: then never yes.
+        """
         if not self.case.kappa_ppm or self.case.objective != "surplus":
             return True
+        if self.wanted(request) > 1:
+            return False
         for offer, _ in self.candidates(request, NOTHING):
             cost = offer.price * request.size
             for option in self.case.vouchers.options(request.buyer, self.case.partner(offer)):
