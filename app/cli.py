@@ -131,7 +131,7 @@ add_commands(app, keys)
 
 def main() -> None:
     """Run the command. Those that clear markets bring solver and compiler along, so they load only when named."""
-    if not sys.argv[1:] or sys.argv[1] in ("clear", "verify-clearing", "plot", "--help"):
+    if not sys.argv[1:] or sys.argv[1] in ("clear", "verify-clearing", "checker", "plot", "--help"):
         from app.commands.clearing import clearing
         from app.commands.plotting import plotting
 

@@ -32,6 +32,7 @@ def test_the_wheel_is_whole(wheel: list[str]) -> None:
     for name in (
         "app/cli.py",
         "app/catalog/data/chips.csv",
+        "app/matching/standalone/check_clearing.py",
         "app/demo/market/offers.csv",
         "app/demo/market/requests.csv",
         "app/_migrations/env.py",

@@ -3,11 +3,13 @@
 import json
 import os
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -309,3 +311,24 @@ def verify_clearing(
         }
     )
     typer.echo(f"holds: {told}")
+
+
+@clearing.command("checker")
+def checker(
+    out: Annotated[Path, typer.Option(help="Folder to write it to; made if need be.", file_okay=False)],
+) -> None:
+    """Write out a second checker: one file, `check_clearing.py`, that needs only Python and NumPy, not Cardhour.
+
+    It shares no code with the engine or with `cardhour verify-clearing`. The shipped catalogue of chips goes with it,
+    for markets without a `chips.csv`.
+
+    Example: `cardhour checker --out check && python check/check_clearing.py --market philly-cn o.json`
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    for package, folder, name in (
+        ("app.matching", "standalone", "check_clearing.py"),
+        ("app.catalog", "data", "chips.csv"),
+    ):
+        with resources.as_file(resources.files(package) / folder / name) as path:
+            shutil.copyfile(path, out / name)
+        typer.echo(str(out / name))

@@ -4,14 +4,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from app.kit.time import format_rfc3339, from_hour_index, hour_index, parse_rfc3339
+from app.kit.time import floor_hour, format_rfc3339, from_hour_index, hour_index, parse_rfc3339
 from app.matching.core.config import Forbid, Method, Objective, Pin, Share, SolverConfig
+from app.matching.core.limits import MAX_HOUR
 from app.matching.core.outcome import (
     BudgetUse,
     CapacityDual,
@@ -26,6 +27,8 @@ from app.matching.core.outcome import (
 )
 from app.matching.files import RejectedRow
 from app.vouchers.programmes import Programme, programme_from_data
+
+LAST_RUN = (MAX_HOUR, 0, 0)
 
 
 class ResultError(ValueError):
@@ -270,10 +273,29 @@ def run_from_json(config: dict[str, Any]) -> Run:
 
 
 def _index(text: str) -> int:
-    return hour_index(parse_rfc3339(text))
+    moment = parse_rfc3339(text)
+    if moment != floor_hour(moment):
+        raise ResultError(f"{text} is not on a whole hour")
+    return hour_index(moment)
+
+
+def _require_whole(part: Any) -> None:
+    """Refuse numbers that aren't whole: `1.0` would pass for 1 in every comparison."""
+    if isinstance(part, (float, bool)):
+        raise ResultError(f"{part} stands where only whole numbers may")
+    values: list[Any] = []
+    if isinstance(part, dict):
+        values = list(cast("dict[str, Any]", part).values())
+    elif isinstance(part, list):
+        values = cast("list[Any]", part)
+    for value in values:
+        _require_whole(value)
 
 
 def _outcome_from(body: dict[str, Any]) -> Outcome:
+    for key in ("matches", "unmatched", "budgets", "duals", "objectives", "objective_fen", "bound_fen"):
+        _require_whole(body[key])
+    _require_whole(body["solver_bound_fen"])
     matches: list[Match] = []
     for row in body["matches"]:
         match = Match(
@@ -324,7 +346,9 @@ def _unmatched_from(row: dict[str, Any]) -> Unmatched:
 def _duals_from(data: dict[str, Any]) -> Duals:
     rows: list[CapacityDual] = []
     for row in data["capacity"]:
-        runs = [(_index(run[0]), int(run[1]), int(run[2])) for run in row["runs"]]
+        runs = [(_index(start), hours, price) for start, hours, price in row["runs"]]
+        if any(hours < 1 or start + hours > then for (start, hours, _), (then, _, _) in pairwise([*runs, LAST_RUN])):
+            raise ResultError(f"duals: the runs of {row['offer_ref']} are empty or overlap")
         first = min(start for start, _, _ in runs)
         prices = np.zeros(max(start + hours for start, hours, _ in runs) - first, dtype=np.int64)
         for start, hours, price in runs:

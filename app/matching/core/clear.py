@@ -75,9 +75,11 @@ def finish(columns: Columns, plan: Plan) -> Plan:
     generous = config.objective is not Objective.THRIFT and config.kappa_ppm < PPM
     order = submission_order(columns)
     fill_up(columns, done, order, least)
+    fill_up(columns, done, order, least, sparing=True)
     share_out(columns, done, generous)
     # Cutting amounts back may have freed what another block needs.
     fill_up(columns, done, order, least)
+    fill_up(columns, done, order, least, sparing=True)
     return done
 
 
@@ -108,6 +110,7 @@ def find_prices(columns: Columns, watch: Watch, share: float, best: Best | None)
 def run_clear(columns: Columns, pinned: Plan, watch: Watch) -> tuple[Best, Duals, bool, int | None]:
     """Clear; return the best matches, the duals, whether they are proved optimal, and CP-SAT's own bound."""
     best = first_come(columns, pinned)
+    best.offer(best.plan)
     watch.tell("first come", best.key[0], None)
     search = find_prices(columns, watch, PRICE_SHARE, best)
     bound = search.best_value / columns.lexicographic_scale

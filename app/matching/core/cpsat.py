@@ -369,7 +369,8 @@ def solve_model(
             return Solved(None, True, True, None)
         if status == cp_model.MODEL_INVALID:
             raise RuntimeError(f"CP-SAT refused the model: {direct.model.validate()}")
-        if number == 0 and stage is not None:
+        # Without a solution CP-SAT may have stopped before it had any bound, and tells 0.
+        if number == 0 and stage is not None and status in {cp_model.OPTIMAL, cp_model.FEASIBLE}:
             bound = math.floor(solver.best_objective_bound + 1e-6)
         proved &= status == cp_model.OPTIMAL
         if status not in {cp_model.OPTIMAL, cp_model.FEASIBLE}:
