@@ -24,6 +24,7 @@ from app.matching.core.outcome import (
     Subsidy,
     Unmatched,
 )
+from app.matching.core.what_if import OfferChange, change_from_json, changes_to_json
 from app.matching.files import RejectedRow
 from app.vouchers.programmes import Programme, programme_from_data
 
@@ -40,6 +41,7 @@ class Run:
     programmes: tuple[Programme, ...]
     as_of: datetime | None
     limit_requests: int | None
+    offer_changes: tuple[OfferChange, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ def config_to_json(run: Run) -> dict[str, Any]:
         "programmes": [programme.numbers() for programme in run.programmes],
         "as_of": None if run.as_of is None else format_rfc3339(run.as_of),
         "limit_requests": run.limit_requests,
+        "offer_changes": changes_to_json(run.offer_changes),
         "pins": [
             {
                 "request_ref": pin.request,
@@ -266,6 +269,8 @@ def run_from_json(config: dict[str, Any]) -> Run:
         programmes=tuple(programme_from_data(data, data["id"]) for data in config["programmes"]),
         as_of=None if config["as_of"] is None else parse_rfc3339(config["as_of"]),
         limit_requests=config["limit_requests"],
+        # Clearings stored before there were any have no such key.
+        offer_changes=tuple(change_from_json(change) for change in config.get("offer_changes", [])),
     )
 
 
