@@ -6,6 +6,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -16,21 +17,24 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from app.kit.money import PPM, format_cny
+from app.commands.clearing_tables import tell_comparison
+from app.kit.money import PPM, format_cny, parse_cny
 from app.kit.time import hour_index, parse_rfc3339
+from app.matching.comparing import LISTED, compare_results
 from app.matching.core.codec import instance_sha256
 from app.matching.core.config import Forbid, Method, Objective, Pin, Share, SolverConfig
 from app.matching.core.cpsat import ModelTooLargeError
 from app.matching.core.instance import Instance
 from app.matching.core.limits import InstanceError
 from app.matching.core.objective import enabled_card_hours, windfall_fen
-from app.matching.core.outcome import Outcome, Status
+from app.matching.core.outcome import Outcome
 from app.matching.core.solve import solve
-from app.matching.core.verify import VerificationError, verify
+from app.matching.core.verify import WITH_MATCHES, VerificationError, verify
 from app.matching.core.warm import warm_up
 from app.matching.core.watch import Report
+from app.matching.core.what_if import OFFER, SUPPLIER, OfferChange
 from app.matching.files import Market, MarketError, default_as_of, instance_of, read_market
-from app.matching.results import Result, ResultError, Run, read_result, result_to_json, write_result
+from app.matching.results import Result, ResultError, Run, read_result, result_from_json, result_to_json, write_result
 from app.vouchers.programmes import Programme, ProgrammeError, load_programme
 
 clearing = typer.Typer(help="Clear market files and check what came of it.")
@@ -40,6 +44,7 @@ REFUSED: Final = 2
 BAD_INPUT = (MarketError, ProgrammeError, InstanceError, ModelTooLargeError, ResultError)
 
 MarketFolder = Annotated[Path, typer.Option("--market", help="Folder with offers, requests, buyers and suppliers.")]
+_KEYS: Final = "KEY one of price (8.50, +10% or -10%) and cards (+16, -16, +50% or -100%)"
 ChipsFile = Annotated[Path | None, typer.Option("--chips", help="The chips file, if it isn't beside the market.")]
 
 
@@ -92,6 +97,40 @@ def _share(text: str) -> Share:
     if not equals:
         raise typer.BadParameter(f"{text!r} is not buyer/REF=SHARE or supplier/REF=SHARE")
     return Share(name, _ppm(value))
+
+
+def _offer_changes(values: list[str]) -> tuple[OfferChange, ...]:
+    """Return the changes, those of one offer or supplier joined; in the order of their names."""
+    by_name: dict[str, dict[str, int]] = {}
+    for text in values:
+        target, equals, value = text.rpartition("=")
+        name, dot, key = target.rpartition(".")
+        if not equals or not dot or not name.startswith((OFFER, SUPPLIER)) or key not in ("price", "cards"):
+            raise typer.BadParameter(f"--offer-set {text}: not offer/REF.KEY=VALUE or supplier/REF.KEY=VALUE, {_KEYS}")
+        number, amount = _offer_number(text, key, value)
+        if by_name.setdefault(name, {}).setdefault(number, amount) != amount:
+            raise typer.BadParameter(f"--offer-set {text}: {key} of {name} is set twice")
+    return tuple(OfferChange(name, **numbers) for name, numbers in sorted(by_name.items()))
+
+
+def _offer_number(text: str, key: str, value: str) -> tuple[str, int]:
+    """Return what a value such as 8.50, +10% or -16 changes, and to what."""
+    try:
+        if value.endswith("%") and value[0] in "+-":
+            return f"{key}_ppm", _whole(PPM + Decimal(value[:-1]) * PPM / 100)
+        if key == "cards" and value[:1] in ("+", "-"):
+            return "add_cards", int(value)
+        if key == "price":
+            return "price_fen", parse_cny(value)
+    except (ValueError, InvalidOperation):
+        pass
+    raise typer.BadParameter(f"--offer-set {text}: {value!r} is not a number that {key} takes, {_KEYS}")
+
+
+def _whole(value: Decimal) -> int:
+    if value != value.to_integral_value():
+        raise ValueError
+    return int(value)
 
 
 def _ppm(text: str) -> int:
@@ -155,8 +194,25 @@ def _load(market: Path, chips: Path | None, run: Run) -> tuple[Market, Instance,
     """Read the market and make the instance; the default of `--as-of` is filled in."""
     read = read_market(market, chips)
     as_of = run.as_of or default_as_of(read)
-    full = Run(run.solver, run.programmes, as_of, run.limit_requests)
-    return read, instance_of(read, full.programmes, as_of, full.limit_requests), full
+    full = replace(run, as_of=as_of)
+    return read, instance_of(read, full.programmes, as_of, full.limit_requests, full.offer_changes), full
+
+
+def read_checked(file: Path, market: Path, chips: Path | None) -> tuple[Result, Instance]:
+    """Read a clearing that has matches and its market, and check that the one is of the other and holds.
+
+    Raises:
+        VerificationError: if it is another market's, has no outcome or does not hold.
+        ResultError, MarketError, InstanceError: if either can't be read.
+    """
+    result = read_result(file)
+    _, instance, _ = _load(market, chips, result.run)
+    if instance_sha256(instance) != result.instance_sha256:
+        raise VerificationError(f"{file.name} is not a clearing of this market: instance_sha256 differs")
+    if result.outcome.status not in WITH_MATCHES:
+        raise VerificationError(f"{file.name} has nothing to show: the run ended {result.outcome.status.value}")
+    verify(instance, result.run.solver, result.outcome, explained=False)
+    return result, instance
 
 
 @clearing.command()
@@ -175,6 +231,13 @@ def clear(
     as_of: Annotated[str | None, typer.Option(help="Whose year the contracts are of; the earliest submission.")] = None,
     chips: ChipsFile = None,
     limit_requests: Annotated[int | None, typer.Option(min=1, help="Only the first by submission.")] = None,
+    offer_set: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--offer-set",
+            help="offer/REF.price=8.50, supplier/REF.price=+10%, offer/REF.cards=-16 …: a what-if; repeatable.",
+        ),
+    ] = None,
     pin: Annotated[list[str] | None, typer.Option("--pin", help="REQUEST=OFFER[@START]; repeatable.")] = None,
     forbid: Annotated[list[str] | None, typer.Option("--forbid", help="REQUEST=OFFER; repeatable.")] = None,
     share: Annotated[
@@ -183,6 +246,12 @@ def clear(
     time_limit: Annotated[float | None, typer.Option(min=0.01, help="Seconds for the search.")] = None,
     work_limit: Annotated[int | None, typer.Option(min=1, help="Units of work instead: reproducible.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="For the search's random choices.")] = 0,
+    against: Annotated[
+        Path | None, typer.Option("--against", help="An earlier result of this market: tell who gains, who loses, why.")
+    ] = None,
+    comparison: Annotated[
+        Path | None, typer.Option("--comparison", help="Where to write the comparison as JSON; with --against.")
+    ] = None,
 ) -> None:
     """Clear a market from files and write the result with its certificate and explanations.
 
@@ -191,6 +260,8 @@ def clear(
     console = Console(stderr=True)
     if time_limit is not None and work_limit is not None:
         raise typer.BadParameter("give --time-limit or --work-limit, not both")
+    if comparison is not None and against is None:
+        raise typer.BadParameter("--comparison goes with --against")
     names = sorted(set(programme or []))
     chosen = _settings(settings or [], names)
     solver = SolverConfig(
@@ -205,15 +276,17 @@ def clear(
         work_limit=work_limit,
         workers=1 if work_limit is not None else min(64, os.cpu_count() or 1),
     )
+    wanted = Run(solver, (), _moment(as_of), limit_requests, _offer_changes(offer_set or []))
+    other = None if against is None else _other(against, market, chips)
     began = time.monotonic()
     try:
         programmes: tuple[Programme, ...] = tuple(load_programme(name, chosen[name]) for name in names)
-        read, instance, run = _load(market, chips, Run(solver, programmes, _moment(as_of), limit_requests))
+        read, instance, run = _load(market, chips, replace(wanted, programmes=programmes))
         with _Screen(console) as show:
             show(Report("compile", None, None, 0.0))
             warm_up()
             outcome = solve(instance, solver, progress=show)
-        if outcome.status in {Status.OPTIMAL, Status.FEASIBLE}:
+        if outcome.status in WITH_MATCHES:
             verify(instance, solver, outcome, explained=False)
     except BAD_INPUT as error:
         raise _refuse(str(error)) from None
@@ -230,8 +303,23 @@ def clear(
     except OSError as error:
         raise _refuse(f"{out}: {error.strerror}") from None
     _summary(console, instance, outcome, len(read.rejected))
-    if outcome.status not in {Status.OPTIMAL, Status.FEASIBLE}:
+    if outcome.status not in WITH_MATCHES:
         raise typer.Exit(WRONG)
+    if other is not None:
+        found = compare_results((instance, result_from_json(body)), (other[1], other[0]), LISTED)
+        try:
+            if comparison is not None:
+                comparison.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise _refuse(f"{comparison}: {error.strerror}") from None
+        tell_comparison(console, found, against.name if against else "")
+
+
+def _other(file: Path, market: Path, chips: Path | None) -> tuple[Result, Instance]:
+    try:
+        return read_checked(file, market, chips)
+    except (VerificationError, *BAD_INPUT) as error:
+        raise _refuse(f"--against {error}") from None
 
 
 def _summary(console: Console, instance: Instance, outcome: Outcome, rejected: int) -> None:

@@ -127,6 +127,16 @@ def _unmatched(unmatched: Unmatched) -> dict[str, Any]:
     }
 
 
+def budget_json(use: BudgetUse) -> dict[str, str | int]:
+    """Return what was used of a budget, and its shadow price."""
+    return {
+        "budget": use.name,
+        "limit_fen": use.limit_fen,
+        "used_fen": use.used_fen,
+        "shadow_price_micro": use.shadow_price_micro,
+    }
+
+
 def _runs(row: CapacityDual) -> list[list[str | int]]:
     """Return the stretches of equal price, without those of price 0."""
     runs: list[list[str | int]] = []
@@ -168,15 +178,7 @@ def result_to_json(
             {"file": row.file, "line": row.line, "column": row.column, "code": row.code, "detail": row.detail}
             for row in rejected
         ],
-        "budgets": [
-            {
-                "budget": use.name,
-                "limit_fen": use.limit_fen,
-                "used_fen": use.used_fen,
-                "shadow_price_micro": use.shadow_price_micro,
-            }
-            for use in outcome.budgets
-        ],
+        "budgets": [budget_json(use) for use in outcome.budgets],
         "duals": {
             "capacity": [
                 {"offer_ref": row.offer, "a": row.a, "b": row.b, "runs": runs}
