@@ -18,7 +18,8 @@ from rich.live import Live
 from rich.table import Table
 
 from app.commands.clearing_tables import tell_comparison
-from app.kit.money import PPM, format_cny, parse_cny
+from app.commands.what_ifs import OfferSet, Settings, parse_offer_changes, parse_settings
+from app.kit.money import PPM, format_cny
 from app.kit.time import hour_index, parse_rfc3339
 from app.matching.comparing import LISTED, compare_results
 from app.matching.core.codec import instance_sha256
@@ -32,7 +33,6 @@ from app.matching.core.solve import solve
 from app.matching.core.verify import WITH_MATCHES, VerificationError, verify
 from app.matching.core.warm import warm_up
 from app.matching.core.watch import Report
-from app.matching.core.what_if import OFFER, SUPPLIER, OfferChange
 from app.matching.files import Market, MarketError, default_as_of, instance_of, read_market
 from app.matching.results import Result, ResultError, Run, read_result, result_from_json, result_to_json, write_result
 from app.vouchers.programmes import Programme, ProgrammeError, load_programme
@@ -44,11 +44,11 @@ REFUSED: Final = 2
 BAD_INPUT = (MarketError, ProgrammeError, InstanceError, ModelTooLargeError, ResultError)
 
 MarketFolder = Annotated[Path, typer.Option("--market", help="Folder with offers, requests, buyers and suppliers.")]
-_KEYS: Final = "KEY one of price (8.50, +10% or -10%) and cards (+16, -16, +50% or -100%)"
 ChipsFile = Annotated[Path | None, typer.Option("--chips", help="The chips file, if it isn't beside the market.")]
 
 
-def _refuse(message: str) -> typer.Exit:
+def refuse(message: str) -> typer.Exit:
+    """Say what was refused and return the exit with it."""
     Console(stderr=True).print(f"[bold red]refused[/]: {message}", highlight=False, soft_wrap=True)
     return typer.Exit(REFUSED)
 
@@ -58,20 +58,6 @@ def _moment(text: str | None) -> datetime | None:
         return None if text is None else parse_rfc3339(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-
-
-def _settings(values: list[str], programmes: list[str]) -> dict[str, dict[str, str]]:
-    """Return the overrides by programme and key."""
-    settings: dict[str, dict[str, str]] = {programme: {} for programme in programmes}
-    for text in values:
-        name, equals, value = text.partition("=")
-        programme, dot, key = name.partition(".")
-        if not equals or not dot:
-            raise typer.BadParameter(f"{text!r} is not PROGRAMME.KEY=VALUE")
-        if programme not in settings:
-            raise typer.BadParameter(f"--set {text}: {programme!r} is not one of the --programme given")
-        settings[programme][key] = value
-    return settings
 
 
 def _pin(text: str) -> Pin:
@@ -97,40 +83,6 @@ def _share(text: str) -> Share:
     if not equals:
         raise typer.BadParameter(f"{text!r} is not buyer/REF=SHARE or supplier/REF=SHARE")
     return Share(name, _ppm(value))
-
-
-def _offer_changes(values: list[str]) -> tuple[OfferChange, ...]:
-    """Return the changes, those of one offer or supplier joined; in the order of their names."""
-    by_name: dict[str, dict[str, int]] = {}
-    for text in values:
-        target, equals, value = text.rpartition("=")
-        name, dot, key = target.rpartition(".")
-        if not equals or not dot or not name.startswith((OFFER, SUPPLIER)) or key not in ("price", "cards"):
-            raise typer.BadParameter(f"--offer-set {text}: not offer/REF.KEY=VALUE or supplier/REF.KEY=VALUE, {_KEYS}")
-        number, amount = _offer_number(text, key, value)
-        if by_name.setdefault(name, {}).setdefault(number, amount) != amount:
-            raise typer.BadParameter(f"--offer-set {text}: {key} of {name} is set twice")
-    return tuple(OfferChange(name, **numbers) for name, numbers in sorted(by_name.items()))
-
-
-def _offer_number(text: str, key: str, value: str) -> tuple[str, int]:
-    """Return what a value such as 8.50, +10% or -16 changes, and to what."""
-    try:
-        if value.endswith("%") and value[0] in "+-":
-            return f"{key}_ppm", _whole(PPM + Decimal(value[:-1]) * PPM / 100)
-        if key == "cards" and value[:1] in ("+", "-"):
-            return "add_cards", int(value)
-        if key == "price":
-            return "price_fen", parse_cny(value)
-    except (ValueError, InvalidOperation):
-        pass
-    raise typer.BadParameter(f"--offer-set {text}: {value!r} is not a number that {key} takes, {_KEYS}")
-
-
-def _whole(value: Decimal) -> int:
-    if value != value.to_integral_value():
-        raise ValueError
-    return int(value)
 
 
 def _ppm(text: str) -> int:
@@ -220,9 +172,7 @@ def clear(
     market: MarketFolder,
     out: Annotated[Path, typer.Option("--out", help="Where to write the result.")],
     programme: Annotated[list[str] | None, typer.Option("--programme", help="A voucher programme; repeatable.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="PROGRAMME.KEY=VALUE: another number for a what-if; repeatable.")
-    ] = None,
+    settings: Settings = None,
     method: Annotated[Method, typer.Option(help="The engine, first come first served, or one CP-SAT model.")] = (
         Method.CLEAR
     ),
@@ -231,13 +181,7 @@ def clear(
     as_of: Annotated[str | None, typer.Option(help="Whose year the contracts are of; the earliest submission.")] = None,
     chips: ChipsFile = None,
     limit_requests: Annotated[int | None, typer.Option(min=1, help="Only the first by submission.")] = None,
-    offer_set: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--offer-set",
-            help="offer/REF.price=8.50, supplier/REF.price=+10%, offer/REF.cards=-16 …: a what-if; repeatable.",
-        ),
-    ] = None,
+    offer_set: OfferSet = None,
     pin: Annotated[list[str] | None, typer.Option("--pin", help="REQUEST=OFFER[@START]; repeatable.")] = None,
     forbid: Annotated[list[str] | None, typer.Option("--forbid", help="REQUEST=OFFER; repeatable.")] = None,
     share: Annotated[
@@ -263,7 +207,7 @@ def clear(
     if comparison is not None and against is None:
         raise typer.BadParameter("--comparison goes with --against")
     names = sorted(set(programme or []))
-    chosen = _settings(settings or [], names)
+    chosen = parse_settings(settings or [], names)
     solver = SolverConfig(
         method=method,
         objective=objective,
@@ -276,7 +220,7 @@ def clear(
         work_limit=work_limit,
         workers=1 if work_limit is not None else min(64, os.cpu_count() or 1),
     )
-    wanted = Run(solver, (), _moment(as_of), limit_requests, _offer_changes(offer_set or []))
+    wanted = Run(solver, (), _moment(as_of), limit_requests, parse_offer_changes(offer_set or []))
     other = None if against is None else _other(against, market, chips)
     began = time.monotonic()
     try:
@@ -289,7 +233,7 @@ def clear(
         if outcome.status in WITH_MATCHES:
             verify(instance, solver, outcome, explained=False)
     except BAD_INPUT as error:
-        raise _refuse(str(error)) from None
+        raise refuse(str(error)) from None
     body = result_to_json(
         instance_sha256(instance),
         run,
@@ -301,7 +245,7 @@ def clear(
     try:
         write_result(out, body)
     except OSError as error:
-        raise _refuse(f"{out}: {error.strerror}") from None
+        raise refuse(f"{out}: {error.strerror}") from None
     _summary(console, instance, outcome, len(read.rejected))
     if outcome.status not in WITH_MATCHES:
         raise typer.Exit(WRONG)
@@ -311,7 +255,7 @@ def clear(
             if comparison is not None:
                 comparison.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         except OSError as error:
-            raise _refuse(f"{comparison}: {error.strerror}") from None
+            raise refuse(f"{comparison}: {error.strerror}") from None
         tell_comparison(console, found, against.name if against else "")
 
 
@@ -319,7 +263,7 @@ def _other(file: Path, market: Path, chips: Path | None) -> tuple[Result, Instan
     try:
         return read_checked(file, market, chips)
     except (VerificationError, *BAD_INPUT) as error:
-        raise _refuse(f"--against {error}") from None
+        raise refuse(f"--against {error}") from None
 
 
 def _summary(console: Console, instance: Instance, outcome: Outcome, rejected: int) -> None:
@@ -385,7 +329,7 @@ def verify_clearing(
         console.print(f"[bold red]wrong[/]: {error}", highlight=False, soft_wrap=True)
         raise typer.Exit(WRONG) from None
     except (MarketError, InstanceError) as error:
-        raise _refuse(str(error)) from None
+        raise refuse(str(error)) from None
     outcome = result.outcome
     told = json.dumps(
         {

@@ -4,22 +4,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from app.commands.clearing import ChipsFile, MarketFolder, read_checked
+from app.commands.clearing import ChipsFile, MarketFolder, read_checked, refuse
 from app.matching.core.limits import InstanceError
 from app.matching.core.verify import VerificationError
 from app.matching.files import MarketError
 from app.matching.results import ResultError
 
 plotting = typer.Typer()
-_REFUSED = 2
 _FORMATS = (".svg", ".png")
-
-
-def _refuse(message: str) -> typer.Exit:
-    Console(stderr=True).print(f"[bold red]refused[/]: {message}", highlight=False, soft_wrap=True)
-    return typer.Exit(_REFUSED)
 
 
 @plotting.command()
@@ -34,18 +27,18 @@ def plot(
     Example: `cardhour plot --market philly-cn o.json --out o.svg`
     """
     if out.suffix.lower() not in _FORMATS:
-        raise _refuse(f"{out.name} ends neither in .svg nor in .png")
+        raise refuse(f"{out.name} ends neither in .svg nor in .png")
     try:
         from app.reports.clearing_plot import draw_clearing  # noqa: PLC0415  the extra may be absent
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "matplotlib":
             raise
-        raise _refuse("drawing needs Matplotlib: pip install 'cardhour\\[plot]'") from None
+        raise refuse("drawing needs Matplotlib: pip install 'cardhour\\[plot]'") from None
     try:
         result, instance = read_checked(file, market, chips)
         draw_clearing(instance, result.run, result.outcome, out)
     except (VerificationError, ResultError, MarketError, InstanceError) as error:
-        raise _refuse(str(error)) from None
+        raise refuse(str(error)) from None
     except OSError as error:
-        raise _refuse(f"{out}: {error.strerror}") from None
+        raise refuse(f"{out}: {error.strerror}") from None
     typer.echo(str(out))

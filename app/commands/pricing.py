@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from app.commands.clearing import ChipsFile, MarketFolder, read_checked
+from app.commands.clearing import ChipsFile, MarketFolder, read_checked, refuse
 from app.commands.clearing_tables import print_budgets, print_prices
 from app.commands.console import print_json
 from app.kit.time import format_rfc3339, from_hour_index, hour_index, parse_rfc3339
@@ -18,16 +17,10 @@ from app.matching.files import MarketError
 from app.matching.results import ResultError, budget_json
 
 pricing = typer.Typer()
-_REFUSED = 2
 Chips = Annotated[list[str] | None, typer.Option("--chip", help="A chip class, or a model of one; repeatable.")]
 From = Annotated[str | None, typer.Option("--from", help="From this hour on (RFC 3339).")]
 To = Annotated[str | None, typer.Option("--to", help="Up to this hour (RFC 3339), not included.")]
 AsJson = Annotated[bool, typer.Option("--json", help="All stretches, those at price 0 too, as JSON.")]
-
-
-def _refuse(message: str) -> typer.Exit:
-    Console(stderr=True).print(f"[bold red]refused[/]: {message}", highlight=False, soft_wrap=True)
-    return typer.Exit(_REFUSED)
 
 
 def _hour(text: str | None, option: str) -> int | None:
@@ -63,7 +56,7 @@ def prices(
         result, instance = read_checked(file, market, chips)
         wanted = find_classes(instance, chip or [])
     except (VerificationError, ResultError, MarketError, InstanceError, UnknownChipError) as error:
-        raise _refuse(str(error)) from None
+        raise refuse(str(error)) from None
     outcome = result.outcome
     runs = {
         each.name: clip(each.runs, first, last)
