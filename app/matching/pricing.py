@@ -19,6 +19,7 @@ from app.matching.clearing_service import get_clearing
 from app.matching.core.congestion import (
     ClassPrices,
     DayPrices,
+    buyers_by_class,
     by_day,
     class_prices,
     find_classes,
@@ -35,12 +36,17 @@ _KEPT: Final = 16
 
 @dataclass(frozen=True)
 class PriceBook:
-    """What a clearing's duals say. `classes` has the class of each chip model on offer and of each class itself."""
+    """What a clearing's duals say.
+
+    `classes` has the class of each chip model on offer and of each class itself; in the `crowded` ones at least
+    `LEAST_BUYERS` buyers were matched.
+    """
 
     unit: str
     prices: tuple[ClassPrices, ...]
     budgets: tuple[BudgetUse, ...]
     classes: dict[str, str]
+    crowded: frozenset[str]
 
 
 # A clearing's outcome never changes, and each page of its prices would read the whole of it again.
@@ -68,9 +74,10 @@ async def get_book(session: ReadSession, database: Database, caller: Caller, cle
         return book
     return PriceBook(
         book.unit,
-        tuple(each for each in book.prices if each.buyers >= LEAST_BUYERS),
+        tuple(each for each in book.prices if each.name in book.crowded),
         tuple(use for use in book.budgets if is_pool(use.name)),
         book.classes,
+        book.crowded,
     )
 
 
@@ -83,6 +90,9 @@ def _book(instance: Instance, result: Result) -> PriceBook:
         prices=prices,
         budgets=tuple(sorted(result.outcome.budgets, key=lambda use: use.name)),
         classes=classes | {each.name: each.name for each in prices},
+        crowded=frozenset(
+            name for name, count in buyers_by_class(instance, result.outcome).items() if count >= LEAST_BUYERS
+        ),
     )
 
 

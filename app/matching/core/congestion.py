@@ -44,10 +44,9 @@ class PriceRun:
 
 @dataclass(frozen=True, slots=True)
 class ClassPrices:
-    """A class's prices in all hours in which it has cards. `buyers` is how many different ones were matched in it."""
+    """A class's prices in all hours in which it has cards."""
 
     name: str
-    buyers: int
     runs: tuple[PriceRun, ...]
 
 
@@ -95,19 +94,25 @@ def class_prices(instance: Instance, outcome: Outcome) -> tuple[ClassPrices, ...
         rows[row.offer].append(row)
     # What changes at an hour: cards, and cards times price.
     changes: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
-    offer_class: dict[str, str] = {}
     for offer in instance.offers:
-        offer_class[offer.ref] = name = class_of[offer.chip]
+        name = class_of[offer.chip]
         cards = worth = 0
         for hour, next_cards, price in _pieces(offer, rows[offer.ref]):
             change = changes[name][hour]
             change[0] += next_cards - cards
             change[1] += next_cards * price - worth
             cards, worth = next_cards, next_cards * price
+    return tuple(ClassPrices(name, _runs(changes[name])) for name in sorted(changes))
+
+
+def buyers_by_class(instance: Instance, outcome: Outcome) -> dict[str, int]:
+    """Return how many different buyers were matched in each chip class; a class without any is left out."""
+    class_of = class_names(instance)
     buyers: dict[str, set[str]] = defaultdict(set)
     for match in outcome.matches:
-        buyers[offer_class[match.offer]].add(instance.requests[instance.request_index[match.request]].buyer)
-    return tuple(ClassPrices(name, len(buyers[name]), _runs(changes[name])) for name in sorted(changes))
+        chip = instance.offers[instance.offer_index[match.offer]].chip
+        buyers[class_of[chip]].add(instance.requests[instance.request_index[match.request]].buyer)
+    return {name: len(found) for name, found in buyers.items()}
 
 
 def _pieces(offer: Offer, rows: Sequence[CapacityDual]) -> list[tuple[int, int, int]]:
