@@ -186,7 +186,7 @@ class Bench:
             limits = ["--gap", str(GROWTH_GAP), "--limit", str(GROWTH_LIMIT[scale])]
             points.append(json.loads(_checked([sys.executable, script, str(folder), *settings, *limits])))
             self.tell(f"growth: {points[-1]}")
-        return {"case": "growth", "gap": GROWTH_GAP, "points": points, "exponent": _exponent(points)}
+        return {"case": "growth", "gap": GROWTH_GAP, "points": points, "exponent": fit_exponent(points)}
 
     def tiny(self, markets: int) -> Row:
         """Compare all methods with brute force on markets of at most 12 requests."""
@@ -223,7 +223,7 @@ def _shown(path: Path) -> str:
     return f"../{path.relative_to(ROOT.parent)}" if path.is_relative_to(ROOT.parent) else path.name
 
 
-def _exponent(points: list[Row]) -> float | None:
+def fit_exponent(points: list[Row]) -> float | None:
     """Return the slope of log seconds over log requests by least squares; `None` unless all reached the gap."""
     if len(points) < 2 or any(point["seconds"] is None for point in points):  # noqa: PLR2004  a line has two points
         return None

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from rich.console import Console
 
@@ -43,9 +43,17 @@ def tell_comparison(console: Console, found: Mapping[str, Any], other: str) -> N
     if totals["causes"]:
         _line(console, "Why: " + ", ".join(f"{cause} {count:,}" for cause, count in totals["causes"].items()))
     for each in found["config"]:
-        _line(console, f"Set otherwise: {each['key']} = {each['this']} (there {each['other']})")
+        _line(console, f"Set otherwise: {each['key']}: {_setting(each['this'])}, there {_setting(each['other'])}")
     _requests(console, found["requests"][:SHOWN])
     _suppliers(console, found["suppliers"][:SHOWN])
+
+
+def _setting(value: object) -> str:
+    """Return a setting in words; of an object what it sets."""
+    if isinstance(value, Mapping):
+        named = cast("Mapping[str, object]", value)
+        return ", ".join(f"{key} {part}" for key, part in named.items() if key not in ("name", "id"))
+    return "none" if value in (None, []) else str(value)
 
 
 def _line(console: Console, text: str) -> None:
