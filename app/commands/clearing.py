@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from importlib import resources
@@ -18,21 +19,24 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from app.commands.clearing_tables import tell_comparison
+from app.commands.what_ifs import OfferSet, Settings, parse_offer_changes, parse_settings
 from app.kit.money import PPM, format_cny
 from app.kit.time import hour_index, parse_rfc3339
+from app.matching.comparing import LISTED, compare_results
 from app.matching.core.codec import instance_sha256
 from app.matching.core.config import Forbid, Method, Objective, Pin, Share, SolverConfig
 from app.matching.core.cpsat import ModelTooLargeError
 from app.matching.core.instance import Instance
 from app.matching.core.limits import InstanceError
 from app.matching.core.objective import enabled_card_hours, windfall_fen
-from app.matching.core.outcome import Outcome, Status
+from app.matching.core.outcome import Outcome
 from app.matching.core.solve import solve
-from app.matching.core.verify import VerificationError, verify
+from app.matching.core.verify import WITH_MATCHES, VerificationError, verify
 from app.matching.core.warm import warm_up
 from app.matching.core.watch import Report
 from app.matching.files import Market, MarketError, default_as_of, instance_of, read_market
-from app.matching.results import Result, ResultError, Run, read_result, result_to_json, write_result
+from app.matching.results import Result, ResultError, Run, read_result, result_from_json, result_to_json, write_result
 from app.vouchers.programmes import Programme, ProgrammeError, load_programme
 
 clearing = typer.Typer(help="Clear market files and check what came of it.")
@@ -45,7 +49,8 @@ MarketFolder = Annotated[Path, typer.Option("--market", help="Folder with offers
 ChipsFile = Annotated[Path | None, typer.Option("--chips", help="The chips file, if it isn't beside the market.")]
 
 
-def _refuse(message: str) -> typer.Exit:
+def refuse(message: str) -> typer.Exit:
+    """Say what was refused and return the exit with it."""
     Console(stderr=True).print(f"[bold red]refused[/]: {message}", highlight=False, soft_wrap=True)
     return typer.Exit(REFUSED)
 
@@ -55,20 +60,6 @@ def _moment(text: str | None) -> datetime | None:
         return None if text is None else parse_rfc3339(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-
-
-def _settings(values: list[str], programmes: list[str]) -> dict[str, dict[str, str]]:
-    """Return the overrides by programme and key."""
-    settings: dict[str, dict[str, str]] = {programme: {} for programme in programmes}
-    for text in values:
-        name, equals, value = text.partition("=")
-        programme, dot, key = name.partition(".")
-        if not equals or not dot:
-            raise typer.BadParameter(f"{text!r} is not PROGRAMME.KEY=VALUE")
-        if programme not in settings:
-            raise typer.BadParameter(f"--set {text}: {programme!r} is not one of the --programme given")
-        settings[programme][key] = value
-    return settings
 
 
 def _pin(text: str) -> Pin:
@@ -157,8 +148,25 @@ def _load(market: Path, chips: Path | None, run: Run) -> tuple[Market, Instance,
     """Read the market and make the instance; the default of `--as-of` is filled in."""
     read = read_market(market, chips)
     as_of = run.as_of or default_as_of(read)
-    full = Run(run.solver, run.programmes, as_of, run.limit_requests)
-    return read, instance_of(read, full.programmes, as_of, full.limit_requests), full
+    full = replace(run, as_of=as_of)
+    return read, instance_of(read, full.programmes, as_of, full.limit_requests, full.offer_changes), full
+
+
+def read_checked(file: Path, market: Path, chips: Path | None) -> tuple[Result, Instance]:
+    """Read a clearing that has matches and its market, and check that the one is of the other and holds.
+
+    Raises:
+        VerificationError: if it is another market's, has no outcome or does not hold.
+        ResultError, MarketError, InstanceError: if either can't be read.
+    """
+    result = read_result(file)
+    _, instance, _ = _load(market, chips, result.run)
+    if instance_sha256(instance) != result.instance_sha256:
+        raise VerificationError(f"{file.name} is not a clearing of this market: instance_sha256 differs")
+    if result.outcome.status not in WITH_MATCHES:
+        raise VerificationError(f"{file.name} has nothing to show: the run ended {result.outcome.status.value}")
+    verify(instance, result.run.solver, result.outcome, explained=False)
+    return result, instance
 
 
 @clearing.command()
@@ -166,9 +174,7 @@ def clear(
     market: MarketFolder,
     out: Annotated[Path, typer.Option("--out", help="Where to write the result.")],
     programme: Annotated[list[str] | None, typer.Option("--programme", help="A voucher programme; repeatable.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="PROGRAMME.KEY=VALUE: another number for a what-if; repeatable.")
-    ] = None,
+    settings: Settings = None,
     method: Annotated[Method, typer.Option(help="The engine, first come first served, or one CP-SAT model.")] = (
         Method.CLEAR
     ),
@@ -177,6 +183,7 @@ def clear(
     as_of: Annotated[str | None, typer.Option(help="Whose year the contracts are of; the earliest submission.")] = None,
     chips: ChipsFile = None,
     limit_requests: Annotated[int | None, typer.Option(min=1, help="Only the first by submission.")] = None,
+    offer_set: OfferSet = None,
     pin: Annotated[list[str] | None, typer.Option("--pin", help="REQUEST=OFFER[@START]; repeatable.")] = None,
     forbid: Annotated[list[str] | None, typer.Option("--forbid", help="REQUEST=OFFER; repeatable.")] = None,
     share: Annotated[
@@ -185,6 +192,12 @@ def clear(
     time_limit: Annotated[float | None, typer.Option(min=0.01, help="Seconds for the search.")] = None,
     work_limit: Annotated[int | None, typer.Option(min=1, help="Units of work instead: reproducible.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="For the search's random choices.")] = 0,
+    against: Annotated[
+        Path | None, typer.Option("--against", help="An earlier result of this market: tell who gains, who loses, why.")
+    ] = None,
+    comparison: Annotated[
+        Path | None, typer.Option("--comparison", help="Where to write the comparison as JSON; with --against.")
+    ] = None,
 ) -> None:
     """Clear a market from files and write the result with its certificate and explanations.
 
@@ -193,8 +206,10 @@ def clear(
     console = Console(stderr=True)
     if time_limit is not None and work_limit is not None:
         raise typer.BadParameter("give --time-limit or --work-limit, not both")
+    if comparison is not None and against is None:
+        raise typer.BadParameter("--comparison goes with --against")
     names = sorted(set(programme or []))
-    chosen = _settings(settings or [], names)
+    chosen = parse_settings(settings or [], names)
     solver = SolverConfig(
         method=method,
         objective=objective,
@@ -207,18 +222,20 @@ def clear(
         work_limit=work_limit,
         workers=1 if work_limit is not None else min(64, os.cpu_count() or 1),
     )
+    wanted = Run(solver, (), _moment(as_of), limit_requests, parse_offer_changes(offer_set or []))
+    other = None if against is None else _other(against, market, chips)
     began = time.monotonic()
     try:
         programmes: tuple[Programme, ...] = tuple(load_programme(name, chosen[name]) for name in names)
-        read, instance, run = _load(market, chips, Run(solver, programmes, _moment(as_of), limit_requests))
+        read, instance, run = _load(market, chips, replace(wanted, programmes=programmes))
         with _Screen(console) as show:
             show(Report("compile", None, None, 0.0))
             warm_up()
             outcome = solve(instance, solver, progress=show)
-        if outcome.status in {Status.OPTIMAL, Status.FEASIBLE}:
+        if outcome.status in WITH_MATCHES:
             verify(instance, solver, outcome, explained=False)
     except BAD_INPUT as error:
-        raise _refuse(str(error)) from None
+        raise refuse(str(error)) from None
     body = result_to_json(
         instance_sha256(instance),
         run,
@@ -230,10 +247,25 @@ def clear(
     try:
         write_result(out, body)
     except OSError as error:
-        raise _refuse(f"{out}: {error.strerror}") from None
+        raise refuse(f"{out}: {error.strerror}") from None
     _summary(console, instance, outcome, len(read.rejected))
-    if outcome.status not in {Status.OPTIMAL, Status.FEASIBLE}:
+    if outcome.status not in WITH_MATCHES:
         raise typer.Exit(WRONG)
+    if other is not None:
+        found = compare_results((instance, result_from_json(body)), (other[1], other[0]), LISTED)
+        try:
+            if comparison is not None:
+                comparison.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise refuse(f"{comparison}: {error.strerror}") from None
+        tell_comparison(console, found, against.name if against else "")
+
+
+def _other(file: Path, market: Path, chips: Path | None) -> tuple[Result, Instance]:
+    try:
+        return read_checked(file, market, chips)
+    except (VerificationError, *BAD_INPUT) as error:
+        raise refuse(f"--against {error}") from None
 
 
 def _summary(console: Console, instance: Instance, outcome: Outcome, rejected: int) -> None:
@@ -299,7 +331,7 @@ def verify_clearing(
         console.print(f"[bold red]wrong[/]: {error}", highlight=False, soft_wrap=True)
         raise typer.Exit(WRONG) from None
     except (MarketError, InstanceError) as error:
-        raise _refuse(str(error)) from None
+        raise refuse(str(error)) from None
     outcome = result.outcome
     told = json.dumps(
         {

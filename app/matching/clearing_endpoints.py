@@ -29,8 +29,14 @@ from app.kit.writes import Answer
 from app.matching import clearing_repository as repository
 from app.matching import clearing_service as service
 from app.matching.clearing_errors import (
+    BASE_HAS_FILTERS,
+    BASE_PROGRAMME,
     CLEARING_FINISHED,
+    DRY_RUN_ONLY,
     NO_OUTCOME,
+    OFFER_CHANGE_NUMBERS,
+    OFFER_CHANGE_TARGET,
+    OFFER_CHANGED_TWICE,
     ONE_LIMIT,
     PROGRAMME_SETTING,
     TOO_MANY_CLEARINGS,
@@ -42,13 +48,14 @@ from app.matching.clearing_options import ClearingIn
 from app.matching.clearing_schemas import (
     ClearingId,
     ClearingOut,
-    ComparisonOut,
     MatchOut,
     UnmatchedOut,
     clearing_out,
     match_out,
     unmatched_out,
 )
+from app.matching.comparing import LISTED
+from app.matching.comparison_schemas import ComparisonOut
 
 router = APIRouter(tags=["clearings"])
 
@@ -84,6 +91,14 @@ def _language(request: Request) -> str:
         PROGRAMME_SETTING,
         WHAT_IF_ONLY,
         ONE_LIMIT,
+        DRY_RUN_ONLY,
+        OFFER_CHANGE_TARGET,
+        OFFER_CHANGE_NUMBERS,
+        OFFER_CHANGED_TWICE,
+        NOT_FOUND,
+        NO_OUTCOME,
+        BASE_HAS_FILTERS,
+        BASE_PROGRAMME,
         TOO_MANY_CLEARINGS,
         IDEMPOTENCY_REQUIRED,
         IDEMPOTENCY_IN_FLIGHT,
@@ -216,13 +231,21 @@ async def read_certificate(clearing_id: ClearingId, caller: DeskOrAuditor, sessi
 @router.get(
     "/clearings/{clearing_id}/compare/{other_id}",
     summary="Compare two clearings",
+    description=(
+        "Who gains and who loses by the first against the other, by how much, and why: totals, what was set otherwise,"
+        " and the largest differences by request, buyer, supplier and budget."
+    ),
     responses=problems(*_SEEN, FORBIDDEN, NO_OUTCOME),
 )
 async def compare_clearings(
-    clearing_id: ClearingId, other_id: ClearingId, caller: DeskOrAuditor, session: Reading
+    clearing_id: ClearingId,
+    other_id: ClearingId,
+    caller: DeskOrAuditor,
+    session: Reading,
+    most: Annotated[int, Query(ge=0, le=LISTED, description="rows of each list at most, the largest first")] = 100,
 ) -> ComparisonOut:
     """Return two clearings side by side (the desk, auditors)."""
-    return await service.compare(session, caller, clearing_id, other_id)
+    return await service.compare(session, caller, clearing_id, other_id, most)
 
 
 @router.get(

@@ -34,6 +34,49 @@ TOO_MANY_CLEARINGS: Final = ErrorCode(
     "{waiting} clearings wait or run already; cancel one or try again when they have ended.",
     "已有 {waiting} 个清算在排队或运行；请取消其中之一，或待其结束后再试。",
 )
+DRY_RUN_ONLY: Final = ErrorCode(
+    "dry_run_only",
+    422,
+    "{what} is a what-if: take mode dry_run.",
+    "{what} 仅用于试算：请使用 dry_run 模式。",
+)
+OFFER_CHANGE_TARGET: Final = ErrorCode(
+    "offer_change_target",
+    422,
+    "Give exactly one of offer_id and supplier.",
+    "offer_id 与 supplier 须且只能给出一个。",
+)
+OFFER_CHANGE_NUMBERS: Final = ErrorCode(
+    "offer_change_numbers",
+    422,
+    "Give price_fen or price_ppm, add_cards or cards_ppm: at least one, and not both of a pair.",
+    "请给出 price_fen 或 price_ppm、add_cards 或 cards_ppm：至少一个，且每对中不能同时给出。",
+)
+OFFER_CHANGED_TWICE: Final = ErrorCode(
+    "offer_changed_twice",
+    422,
+    "{name} is changed twice; join the changes in one.",
+    "{name} 被修改了两次；请合并为一项。",
+)
+BASE_HAS_FILTERS: Final = ErrorCode(
+    "base_has_filters",
+    422,
+    "A stored clearing is solved again as a whole: leave the filters out, or leave base_clearing_id out.",
+    "重新求解已存的清算时使用其全部输入：请去掉 filters，或去掉 base_clearing_id。",
+)
+BASE_PROGRAMME: Final = ErrorCode(
+    "base_programme",
+    422,
+    "{programme!r} did not take part in the base clearing; those that did are {known}.",
+    "{programme!r} 未参与基础清算；参与的项目：{known}。",
+)
+UNKNOWN_CHIP: Final = ErrorCode(
+    "unknown_chip_on_offer",
+    422,
+    "{name!r} is neither a chip class nor a chip model on offer in this clearing; classes are {known}.",
+    "{name!r} 不是此清算中在售的芯片类别或型号；类别有：{known}。",
+)
+TO_BEFORE_FROM: Final = ErrorCode("to_before_from", 422, "`to` is not after `from`.", "`to` 须晚于 `from`。")
 CLEARING_FINISHED: Final = ErrorCode(
     "clearing_finished", 409, "The clearing has {state}; it can't be cancelled.", "清算已结束（{state}），不能取消。"
 )

@@ -1,7 +1,7 @@
 """SQL of clearings: made, listed, claimed under a lease, finished, and their rows."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -11,6 +11,8 @@ from sqlalchemy import BigInteger, Select, String, Uuid, and_, bindparam, exists
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.accounts.callers import Caller
+from app.catalog.models import Offer
+from app.demand.models import ComputeRequest
 from app.kit.db import ReadSession, WriteSession
 from app.kit.pages import CursorSigner, PageRequest, Sort, fetch_page
 from app.matching.clearing_models import Clearing, ClearingFile, ClearingMode, ClearingRow, ClearingState, RowKind
@@ -227,6 +229,21 @@ async def add_file(session: WriteSession, clearing_id: UUID, instance: bytes, ou
 async def get_file(session: ReadSession, clearing_id: UUID) -> ClearingFile | None:
     """Return what a run cleared and what came out."""
     return await session.get(ClearingFile, clearing_id)
+
+
+async def load_parties(
+    session: ReadSession, request_ids: Iterable[UUID], offer_ids: Iterable[UUID]
+) -> tuple[dict[UUID, UUID], dict[UUID, UUID]]:
+    """Return whose each request and each offer is (with the system's eyes)."""
+    requests, offers = (
+        bindparam(name, list(ids), type_=ARRAY(Uuid()))
+        for name, ids in (("request_ids", request_ids), ("offer_ids", offer_ids))
+    )
+    buyers = await session.execute(
+        select(ComputeRequest.id, ComputeRequest.buyer_org_id).where(ComputeRequest.id == requests.any_())
+    )
+    suppliers = await session.execute(select(Offer.id, Offer.supplier_org_id).where(Offer.id == offers.any_()))
+    return {row[0]: row[1] for row in buyers}, {row[0]: row[1] for row in suppliers}
 
 
 async def succeeded_ids(session: ReadSession) -> list[UUID]:

@@ -7,7 +7,7 @@ import os
 import sys
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -30,6 +30,8 @@ from app.matching.core.codec import canonical_json, instance_sha256, instance_to
 from app.matching.core.limits import InstanceError
 from app.matching.core.outcome import Match, Outcome, Status, Unmatched
 from app.matching.core.verify import VerificationError, verify
+from app.matching.core.what_if import change_offers
+from app.matching.restoring import restore_snapshot
 from app.matching.results import ResultError, Run, config_to_json, result_from_json
 from app.matching.snapshot import Snapshot, be_patient, take_snapshot
 
@@ -138,14 +140,17 @@ async def _clear(
     database: Database, clearing: Clearing, progress: Progress, clock: Callable[[], datetime], memory_mib: int
 ) -> None:
     options = ClearingIn.model_validate_json(json.dumps(clearing.options))
+    solver = options.solver(min(64, os.cpu_count() or 1))
+    changes = options.changes()
     async with database.read(SYSTEM, isolation="REPEATABLE READ") as session:
-        snapshot = await take_snapshot(session, options, clock())
-    run = Run(
-        options.solver(min(64, os.cpu_count() or 1)),
-        snapshot.programmes,
-        snapshot.moment,
-        options.filters.limit_requests,
-    )
+        if options.base_clearing_id is None:
+            snapshot = await take_snapshot(session, options, clock())
+            run = Run(solver, snapshot.programmes, snapshot.moment, options.filters.limit_requests, changes)
+        else:
+            snapshot, base = await restore_snapshot(session, options, options.base_clearing_id)
+            joined = (*base.offer_changes, *changes)
+            run = replace(base, solver=solver, programmes=snapshot.programmes, offer_changes=joined)
+    snapshot = replace(snapshot, instance=change_offers(snapshot.instance, changes))
     progress.phase = "solving"
     job = await asyncio.to_thread(_job, snapshot, run)
     seconds = run.solver.time_limit_s

@@ -1,8 +1,7 @@
 """What goes out of the endpoints of clearings. Parties see their own rows, and of a match what concerns their side."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
-from uuid import UUID
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -10,14 +9,13 @@ from app.accounts.callers import Caller
 from app.accounts.schemas import OrgId
 from app.catalog.schemas import OfferId
 from app.demand.schemas import RequestId
-from app.kit.ids import TypeId, decode_id
+from app.kit.ids import decode_id
 from app.kit.schemas import Moment, Output
 from app.matching.clearing_errors import Loss, end_sentence
 from app.matching.clearing_models import Clearing, ClearingMode, ClearingRow, ClearingState
+from app.matching.clearing_options import ClearingId
 from app.matching.core.outcome import Status
 from app.reservations.schemas import ReservationId
-
-ClearingId = Annotated[UUID, TypeId("clr")]
 
 
 class ClearingProgressOut(Output):
@@ -123,31 +121,6 @@ class UnmatchedOut(Output):
     code: str = Field(examples=["outbid"])
     detail: str
     changes: list[ChangeOut]
-
-
-class SideOut(Output):
-    """One of two clearings compared."""
-
-    id: ClearingId
-    status: Status
-    objective_fen: int
-    bound_fen: int
-    matches: int
-    requests_matched: int
-    card_hours: int
-    cost_fen: int
-    subsidy_fen: int
-    net_fen: int
-
-
-class ComparisonOut(Output):
-    """Two clearings side by side, and whom the choice between them concerns."""
-
-    this: SideOut
-    other: SideOut
-    same_instance: bool = Field(description="both cleared the same market")
-    only_in_this: list[RequestId] = Field(description="requests matched in this one alone; the first 1 000")
-    only_in_other: list[RequestId] = Field(description="requests matched in the other alone; the first 1 000")
 
 
 def clearing_out(row: Clearing, caller: Caller, language: str) -> ClearingOut:

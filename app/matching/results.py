@@ -25,6 +25,7 @@ from app.matching.core.outcome import (
     Subsidy,
     Unmatched,
 )
+from app.matching.core.what_if import OfferChange, change_from_json, changes_to_json
 from app.matching.files import RejectedRow
 from app.vouchers.programmes import Programme, programme_from_data
 
@@ -43,6 +44,7 @@ class Run:
     programmes: tuple[Programme, ...]
     as_of: datetime | None
     limit_requests: int | None
+    offer_changes: tuple[OfferChange, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ def config_to_json(run: Run) -> dict[str, Any]:
         "programmes": [programme.numbers() for programme in run.programmes],
         "as_of": None if run.as_of is None else format_rfc3339(run.as_of),
         "limit_requests": run.limit_requests,
+        "offer_changes": changes_to_json(run.offer_changes),
         "pins": [
             {
                 "request_ref": pin.request,
@@ -127,6 +130,16 @@ def _unmatched(unmatched: Unmatched) -> dict[str, Any]:
     }
 
 
+def budget_json(use: BudgetUse) -> dict[str, str | int]:
+    """Return what was used of a budget, and its shadow price."""
+    return {
+        "budget": use.name,
+        "limit_fen": use.limit_fen,
+        "used_fen": use.used_fen,
+        "shadow_price_micro": use.shadow_price_micro,
+    }
+
+
 def _runs(row: CapacityDual) -> list[list[str | int]]:
     """Return the stretches of equal price, without those of price 0."""
     runs: list[list[str | int]] = []
@@ -168,15 +181,7 @@ def result_to_json(
             {"file": row.file, "line": row.line, "column": row.column, "code": row.code, "detail": row.detail}
             for row in rejected
         ],
-        "budgets": [
-            {
-                "budget": use.name,
-                "limit_fen": use.limit_fen,
-                "used_fen": use.used_fen,
-                "shadow_price_micro": use.shadow_price_micro,
-            }
-            for use in outcome.budgets
-        ],
+        "budgets": [budget_json(use) for use in outcome.budgets],
         "duals": {
             "capacity": [
                 {"offer_ref": row.offer, "a": row.a, "b": row.b, "runs": runs}
@@ -269,6 +274,8 @@ def run_from_json(config: dict[str, Any]) -> Run:
         programmes=tuple(programme_from_data(data, data["id"]) for data in config["programmes"]),
         as_of=None if config["as_of"] is None else parse_rfc3339(config["as_of"]),
         limit_requests=config["limit_requests"],
+        # Clearings stored before there were any have no such key.
+        offer_changes=tuple(change_from_json(change) for change in config.get("offer_changes", [])),
     )
 
 

@@ -196,6 +196,18 @@ def programme_from_data(data: Any, source: str, text: str = "") -> Programme:
         raise ProgrammeError(source, problems) from None
 
 
+def with_settings(programme: Programme, settings: dict[str, str]) -> Programme:
+    """Return a programme with some of its numbers overridden, keys as in `parse_programme`.
+
+    Raises:
+        ProgrammeError: naming the key that is wrong.
+    """
+    data = programme.numbers()
+    for key, value in settings.items():
+        _override(data, programme.id, key, value)
+    return programme_from_data(data, programme.id)
+
+
 def _override(data: dict[str, Any], source: str, key: str, value: str) -> None:
     tier_id, dot, name = key.rpartition(".")
     target: dict[str, Any] | None = data

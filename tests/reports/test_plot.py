@@ -142,7 +142,7 @@ def test_bad_input_is_refused_in_one_line(cleared: Path, tmp_path: Path) -> None
         ((cleared, "--out", tmp_path / "o.pdf"), "o.pdf ends neither in .svg nor in .png"),
         ((tmp_path / "not.json", "--out", picture), "not.json is not a clearing's file"),
         ((tmp_path / "gone.json", "--out", picture), "gone.json: No such file"),
-        ((ended, "--out", picture), "has nothing to draw: the run ended timeout"),
+        ((ended, "--out", picture), "has nothing to show: the run ended timeout"),
         ((cleared, "--out", tmp_path / "no" / "o.svg"), "No such file or directory"),
     ):
         done = plot("--market", MARKET, *arguments)
