@@ -1,7 +1,8 @@
 """What every endpoint stands on: the application's context, and queries that drop nothing silently."""
 
+import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fastapi import Request
@@ -18,12 +19,13 @@ _DETAIL: Final = "This path has no such query parameter; it takes: {names}"
 
 @dataclass(frozen=True, slots=True)
 class AppContext:
-    """What the application was started with."""
+    """What the application was started with; whoever stops it sets `stopping`, and answers that last then end."""
 
     database: Database
     signer: CursorSigner
     secret: bytes
     clock: Clock
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 def context_of(request: Request) -> AppContext:
@@ -33,11 +35,11 @@ def context_of(request: Request) -> AppContext:
 
 
 def _query_fields(dependant: Any) -> Iterator[tuple[str, bool]]:
-    for field in get_flat_params(dependant):
-        info: Any = field.field_info
+    for parameter in get_flat_params(dependant):
+        info: Any = parameter.field_info
         if info.in_ is ParamTypes.query:
             annotation = repr(info.annotation)
-            yield field.alias, "list[" in annotation or "tuple[" in annotation
+            yield parameter.alias, "list[" in annotation or "tuple[" in annotation
 
 
 async def refuse_unknown_query(request: Request) -> None:

@@ -1,8 +1,8 @@
 """Endpoints of clearings."""
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -23,7 +23,7 @@ from app.kit.errors import (
 )
 from app.kit.ids import encode_id
 from app.kit.pages import BAD_CURSOR, ONE_CURSOR, Page, Paging, listing_name, page_of
-from app.kit.problems import language_of, problems
+from app.kit.problems import is_unavailable, language_of, problems
 from app.kit.web import AppContext
 from app.kit.writes import Answer
 from app.matching import clearing_repository as repository
@@ -54,6 +54,8 @@ router = APIRouter(tags=["clearings"])
 
 _RETRY_AFTER: Final = {"Retry-After": "1"}
 _POLL_SECONDS: Final = 0.5
+# Proxies cut a connection that is silent for long, often after a minute.
+_SILENT_SECONDS: Final = 15
 _SEEN: Final = (UNAUTHENTICATED, NOT_APPROVED, NOT_FOUND)
 _EVENTS: Final[dict[int | str, dict[str, Any]]] = {
     200: {
@@ -242,16 +244,35 @@ async def follow_clearing(
 
 
 async def _events(context: AppContext, caller: Caller, clearing_id: UUID, language: str) -> AsyncGenerator[str]:
-    """Yield an event whenever the clearing changed. Each look has a session of its own: none is held while waiting."""
-    told = ""
-    while True:
-        async with context.database.read(caller.scope) as session:
-            clearing: Clearing = await service.get_clearing(session, caller, clearing_id)
-        is_over = ClearingState(clearing.state).is_over
-        data = json.dumps(clearing_out(clearing, caller, language).model_dump(mode="json"), ensure_ascii=False)
+    """Yield an event whenever the clearing changed, to its end or the service's.
+
+    Each look has a session of its own: none is held while waiting. While the database is away there is nothing to tell.
+    """
+    told, silent = "", 0
+    while not context.stopping.is_set():
+        clearing = await _look(context, caller, clearing_id)
+        is_over = clearing is not None and ClearingState(clearing.state).is_over
+        data = told if clearing is None else clearing_out(clearing, caller, language).model_dump_json(by_alias=True)
+        silent += 1
         if data != told or is_over:
             yield f"event: {'end' if is_over else 'progress'}\ndata: {data}\n\n"
-            told = data
+            told, silent = data, 0
+        elif silent * _POLL_SECONDS >= _SILENT_SECONDS:
+            yield ": nothing new\n\n"
+            silent = 0
         if is_over:
             return
-        await asyncio.sleep(_POLL_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_POLL_SECONDS):
+                await context.stopping.wait()
+
+
+async def _look(context: AppContext, caller: Caller, clearing_id: UUID) -> Clearing | None:
+    """Return the clearing as it is, or None while the database is away."""
+    try:
+        async with context.database.read(caller.scope) as session:
+            return await service.get_clearing(session, caller, clearing_id)
+    except Exception as error:
+        if not is_unavailable(error):
+            raise
+        return None

@@ -172,6 +172,15 @@ async def renew(
     return renewed.first() is not None
 
 
+async def put_back(session: WriteSession, clearing_id: UUID, attempt: int) -> None:
+    """Let a run that is still this attempt's wait for another; the attempt counts."""
+    await session.execute(
+        update(Clearing)
+        .where(Clearing.id == clearing_id, Clearing.attempt == attempt, Clearing.state == ClearingState.RUNNING.value)
+        .values(state=ClearingState.QUEUED.value, lease_ends_at=None)
+    )
+
+
 async def lock_run(session: WriteSession, clearing_id: UUID, attempt: int) -> bool:
     """Lock a run that is about to end; False if it is no longer this attempt's."""
     found = await session.scalar(
