@@ -36,7 +36,7 @@ lint: $(INSTALLED) ## format, lint, types, import contracts
 
 check: lint test ## lint and test
 
-faults: $(INSTALLED) ## kill service, worker and PostgreSQL under load, then check that nothing was lost
+faults: $(INSTALLED) ## kill service, worker, solver and PostgreSQL under load and in clearings, then check that nothing was lost
 	CARDHOUR_FAULT_ROUNDS=$(FAULT_ROUNDS) $(BIN)/python -m pytest -q tests/faults
 
 bench: $(INSTALLED) ## benchmarks, as JSON

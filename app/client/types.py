@@ -529,6 +529,10 @@ class PinIn(TypedDict):
     start: NotRequired[str | None]
 
 
+PlotFormat: TypeAlias = Literal["svg", "png"]
+"""What a picture is drawn as."""
+
+
 PriceUnit: TypeAlias = Literal["card_hour", "instance_month"]
 """What a supplier's posted price is for."""
 

@@ -14,18 +14,23 @@ from app.kit.errors import INVALID, FieldError
 from app.kit.pages import CursorSigner
 from app.kit.time import Clock
 
+_HEAVY: Final = 2
 _DETAIL: Final = "This path has no such query parameter; it takes: {names}"
 
 
 @dataclass(frozen=True, slots=True)
 class AppContext:
-    """What the application was started with; whoever stops it sets `stopping`, and answers that last then end."""
+    """What the application was started with.
+
+    Whoever stops it sets `stopping`: answers that last then end. `heavy` is held by what takes a core for seconds.
+    """
 
     database: Database
     signer: CursorSigner
     secret: bytes
     clock: Clock
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    heavy: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_HEAVY))
 
 
 def context_of(request: Request) -> AppContext:

@@ -1,6 +1,7 @@
 """Endpoints of clearings."""
 
 import asyncio
+import zlib
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Annotated, Any, Final
@@ -62,6 +63,9 @@ _EVENTS: Final[dict[int | str, dict[str, Any]]] = {
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
         "description": "`event: progress` with the clearing as `data` whenever it changed; the last is `event: end`",
     }
+}
+_JSON: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {"application/json": {"schema": {"type": "object", "additionalProperties": True}}}}
 }
 
 
@@ -207,12 +211,38 @@ async def list_unmatched(
 @router.get(
     "/clearings/{clearing_id}/certificate",
     summary="Get a clearing's certificate",
-    description="The whole result with its duals, in the format of `cardhour clear`: anyone can recompute the bound.",
-    responses=problems(*_SEEN, FORBIDDEN, NO_OUTCOME),
+    description=(
+        "The whole result with its duals, in the format of `cardhour clear`: with the instance, anyone can recompute it"
+        " with `cardhour verify-clearing`."
+    ),
+    response_class=Response,
+    responses=_JSON | problems(*_SEEN, FORBIDDEN, NO_OUTCOME),
 )
-async def read_certificate(clearing_id: ClearingId, caller: DeskOrAuditor, session: Reading) -> dict[str, Any]:
+async def read_certificate(clearing_id: ClearingId, caller: DeskOrAuditor, session: Reading) -> Response:
     """Return the result (the desk, auditors)."""
-    return await service.get_result(session, caller, clearing_id)
+    file = await service.get_file(session, caller, clearing_id)
+    return await _unpacked(file.outcome)
+
+
+@router.get(
+    "/clearings/{clearing_id}/instance",
+    summary="Get what a clearing cleared",
+    description=(
+        "The market as it was when the run read it, in canonical JSON: the SHA-256 of the body is the certificate's"
+        " `instance_sha256`."
+    ),
+    response_class=Response,
+    responses=_JSON | problems(*_SEEN, FORBIDDEN, NO_OUTCOME),
+)
+async def read_instance(clearing_id: ClearingId, caller: DeskOrAuditor, session: Reading) -> Response:
+    """Return the instance (the desk, auditors)."""
+    file = await service.get_file(session, caller, clearing_id)
+    return await _unpacked(file.instance)
+
+
+async def _unpacked(stored: bytes) -> Response:
+    """Return stored JSON as it is; a large one takes a while to unpack."""
+    return Response(await asyncio.to_thread(zlib.decompress, stored), media_type="application/json")
 
 
 @router.get(

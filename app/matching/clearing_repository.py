@@ -155,6 +155,7 @@ async def claim(session: WriteSession, now: datetime, lease: timedelta) -> Clear
     clearing.attempt += 1
     clearing.lease_ends_at = now + lease
     clearing.started_at = clearing.started_at or now
+    clearing.progress = {"phase": "reading", "best": None, "bound": None, "gap": None}
     await session.flush()
     return clearing
 
@@ -236,6 +237,12 @@ async def add_file(session: WriteSession, clearing_id: UUID, instance: bytes, ou
 async def get_file(session: ReadSession, clearing_id: UUID) -> ClearingFile | None:
     """Return what a run cleared and what came out."""
     return await session.get(ClearingFile, clearing_id)
+
+
+async def get_with_rows(session: ReadSession, clearing_id: UUID) -> tuple[Clearing, list[ClearingRow]]:
+    """Return a clearing and all of its rows (for verification)."""
+    clearing = await session.get_one(Clearing, clearing_id)
+    return clearing, list(await session.scalars(select(ClearingRow).where(ClearingRow.clearing_id == clearing_id)))
 
 
 async def succeeded_ids(session: ReadSession) -> list[UUID]:
