@@ -43,8 +43,8 @@ bench: $(INSTALLED) ## benchmarks, as JSON
 	@$(BIN)/python benchmarks/capacity.py
 
 lock: ## pin and hash the dependencies again (needs uv)
-	$(COMPILE) pyproject.toml --extra fast -o requirements/base.txt
-	$(COMPILE) pyproject.toml --extra fast --group dev -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra fast --extra plot -o requirements/base.txt
+	$(COMPILE) pyproject.toml --extra fast --extra plot --group dev -o requirements/dev.txt
 	echo 'hatchling>=1.27' | $(COMPILE) - -o requirements/build.txt
 
 clean: ## remove what was made here

@@ -8,184 +8,20 @@ row hold it where it is to be hit. With `CARDHOUR_FAULT_ROUNDS` of 6 or more the
 
 import asyncio
 import os
-import time
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import asynccontextmanager, closing, suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import asyncpg
-import httpx
-import psutil
 import pytest
 
 from app.kit.db import AUDITOR_ROLE, Database, async_url
-from app.kit.time import format_rfc3339
 from app.verification.service import verify
-from tests.faults.harness import Market, Service, cardhour, child_of, desk_key
+from tests.faults.stage import Held, Stage, connection, halted, is_gone, locked, until, wait_for
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
 REPEATS = max(1, int(os.environ.get("CARDHOUR_FAULT_ROUNDS") or "3") // 3)
-SOLVER: Final = "app.matching.solver_process"
-OVER: Final = ("succeeded", "failed", "cancelled")
 BLOCKS: Final = 6
-SUBSIDY: Final = "open-example"
-
-
-def wait_for(what: str, seen: Callable[[], Any], seconds: float = 30) -> Any:
-    """Look until there is something to see; return it."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = seen()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"not seen within {seconds} s: {what}"
-        time.sleep(0.005)
-
-
-@dataclass
-class Stage:
-    """The service, a market with a subsidy, and how to put a clearing on it."""
-
-    service: Service
-    market: Market
-    buyer: str
-    asked: list[str] = field(default_factory=list)
-
-    @property
-    def api(self) -> httpx.Client:
-        return self.market.api
-
-    def key(self) -> dict[str, str]:
-        return {"Idempotency-Key": os.urandom(8).hex()}
-
-    def get(self, path: str, **query: Any) -> Any:
-        """Read, however often the service or its database is away meanwhile."""
-
-        def read() -> Any:
-            try:
-                answer = self.api.get(path, params=query)
-            except httpx.HTTPError:
-                return None
-            assert answer.status_code in {200, 503}, answer.text
-            return answer.json() if answer.status_code == 200 else None
-
-        return wait_for(path, read, 60)
-
-    def listed(self, path: str, **query: Any) -> list[Any]:
-        page = self.get(path, limit=100, **query)
-        assert not page["has_more"]
-        return page["data"]
-
-    def post_requests(self) -> None:
-        """Post two requests of three blocks that only a subsidy can pay."""
-        for _ in range(2):
-            body = {
-                "buyer_org_id": self.buyer,
-                "alternatives": [{"chips": "any", "cards": 8, "hours": 24, "max_net_price_fen": 890}],
-                "earliest_start": format_rfc3339(self.market.start),
-                "deadline": format_rfc3339(self.market.start + timedelta(hours=self.market.hours)),
-                "blocks": 3,
-            }
-            made = self.api.post("/v1/requests", json=body, headers=self.key())
-            assert made.status_code == 201, made.text
-            self.asked.append(made.json()["id"])
-
-    def clear(self) -> str:
-        """Ask for a clearing that is to be applied."""
-        body = {"mode": "apply", "work_limit": 5, "programmes": [{"id": SUBSIDY}]}
-        made = self.api.post("/v1/clearings", json=body, headers=self.key())
-        assert made.status_code == 202, made.text
-        return made.json()["id"]
-
-    def ended(self, clearing: str, seconds: float = 60) -> Any:
-        return wait_for(
-            "the run's end",
-            lambda: (body := self.get(f"/v1/clearings/{clearing}")) and body["state"] in OVER and body,
-            seconds,
-        )
-
-    def held(self) -> list[Any]:
-        return self.listed("/v1/reservations", state="held")
-
-    def earmarked(self) -> int:
-        return sum(voucher["amount_fen"] for voucher in self.listed("/v1/vouchers", state="earmarked"))
-
-    def withdraw(self) -> None:
-        """Take everything back, so that the next case begins as this one did."""
-        for reservation in self.held():
-            path = f"/v1/reservations/{reservation['id']}"
-            etag = self.api.get(path).headers["etag"]
-            body = {"reason": "desk_decision"}
-            done = self.api.post(f"{path}/cancel", json=body, headers=self.key() | {"If-Match": etag})
-            assert done.status_code == 200, done.text
-        for request in self.asked:
-            path = f"/v1/requests/{request}"
-            etag = self.api.get(path).headers["etag"]
-            done = self.api.post(f"{path}/withdraw", headers=self.key() | {"If-Match": etag})
-            assert done.status_code == 200, done.text
-        self.asked.clear()
-
-    def worker(self) -> psutil.Process:
-        return wait_for("the worker", self.service.worker)
-
-    def solver(self) -> psutil.Process:
-        return wait_for("the solver", lambda: child_of(self.worker(), SOLVER))
-
-    def phase(self, clearing: str) -> tuple[str, str]:
-        body = self.get(f"/v1/clearings/{clearing}")
-        return body["state"], body["progress"]["phase"]
-
-
-Held = AsyncGenerator[str]
-
-
-@asynccontextmanager
-async def connection(stage: Stage) -> AsyncGenerator[asyncpg.Connection]:
-    """As the superuser; it may be gone with the server at the end."""
-    opened = await asyncpg.connect(stage.service.dsn())
-    try:
-        yield opened
-    finally:
-        opened.terminate()
-
-
-@asynccontextmanager
-async def halted(process: psutil.Process) -> AsyncGenerator[None]:
-    """Halt a process; it may be dead at the end."""
-    process.suspend()
-    try:
-        yield
-    finally:
-        with suppress(psutil.NoSuchProcess):
-            process.resume()
-
-
-async def until(look: asyncpg.Connection, what: str, query: str, *arguments: object) -> None:
-    """Wait until a query finds something."""
-    deadline = time.monotonic() + 30
-    while not await look.fetchval(query, *arguments):
-        assert time.monotonic() < deadline, f"not seen within 30 s: {what}"
-        await asyncio.sleep(0.002)
-
-
-@asynccontextmanager
-async def locked(stage: Stage, table: str, mode: str, statement: str) -> Held:
-    """Hold a run where its worker wants a table that we have locked."""
-    async with connection(stage) as lock, connection(stage) as look:
-        await lock.execute(f"BEGIN; LOCK TABLE {table} IN {mode} MODE")
-        clearing = stage.clear()
-        await until(
-            look,
-            f"the worker waits at {statement}",
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1"
-            " AND application_name = 'cardhour/cardhour_worker'",
-            f"%{statement}%",
-        )
-        yield clearing
-
 
 # Each holds a run in a phase while it is killed, and lets go of it then.
 
@@ -323,41 +159,6 @@ async def check_all_or_nothing(stage: Stage, clearing: str) -> Any:
     return run
 
 
-def opened_stage(service: Service, market: Market) -> Stage:
-    """Open a programme that the buyer and the supplier are eligible for."""
-    api = market.api
-    buyer = Market.organisation(api, "buyer")
-    year = (datetime.now(UTC) + timedelta(hours=8)).year
-    supplier = api.get(f"/v1/offers/{market.offer_id}").json()["supplier"]["org_id"]
-    for org, key, value in ((buyer, "integrity", "clean"), (supplier, "partner", True)):
-        body = {"key": key, "value": value, "valid_from": f"{year}-01-01"}
-        made = api.post(f"/v1/organisations/{org}/facts", json=body)
-        assert made.status_code == 201, made.text
-    opened = api.post(f"/v1/programmes/{SUBSIDY}/open", json={"year": year}, headers={"Idempotency-Key": "open"})
-    assert opened.status_code == 201, opened.text
-    return Stage(service, market, buyer)
-
-
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    service = Service(tmp_path_factory.mktemp("clearing") / "data")
-    service.start()
-    try:
-        market = Market.make(service.url, desk_key(service.data_dir), cards=64, hours=200)
-        with closing(market.api):
-            opened = opened_stage(service, market)
-            # On a new machine this compiles the engine, and leaves the cases to what they are about.
-            assert opened.ended(opened.clear(), 280)["state"] == "succeeded"
-            yield opened
-        verified = cardhour(service.data_dir, "verify")
-        assert verified.returncode == 0, verified.stdout + verified.stderr
-        assert service.stop() == 0
-        assert service.postmaster() is None
-    finally:
-        if service.process is not None and service.process.poll() is None:
-            service.stop()
-
-
 CASES: Final = [
     ("queued", "service"),
     *(("reading", victim) for victim in ("worker", "postgres")),
@@ -398,10 +199,3 @@ async def test_all_or_nothing(stage: Stage, phase: str, victim: str, again: int)
     finally:
         stage.service.wait_ready()
         stage.withdraw()
-
-
-def is_gone(process: psutil.Process) -> bool:
-    try:
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
