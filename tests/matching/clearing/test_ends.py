@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 REFUSE = """
     CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-        RAISE EXCEPTION 'no room' USING ERRCODE = '23514', CONSTRAINT = 'offer_capacity'; END $$;
+        RAISE EXCEPTION 'no room' USING ERRCODE = '23514', CONSTRAINT = 'reservation_within_capacity'; END $$;
     CREATE TRIGGER refuse BEFORE INSERT ON reservation EXECUTE FUNCTION refuse()
 """
 
