@@ -89,25 +89,6 @@ async def test_each_phase_comes_and_the_end_is_the_last(stage: Stage) -> None:
     assert Follower(stage, clearing).ended() == run
 
 
-async def test_the_best_and_the_bound_are_told_as_they_improve(stage: Stage) -> None:
-    files = [("files", (path.name, path.read_bytes())) for path in sorted(MARKET.glob("*.csv"))]
-    body = {"start_at": format_rfc3339(stage.market.start), "namespace": "events"}
-    sent = stage.api.post("/v1/imports", files=files, data=body)
-    assert sent.status_code == 202, sent.text
-    wait_for("the import", lambda: stage.get(sent.headers["location"])["state"] == "succeeded")
-    wanted = {"mode": "dry_run", "time_limit_s": 4, "programmes": [{"id": SUBSIDY}]}
-    asked = stage.api.post("/v1/clearings", json=wanted, headers=stage.key())
-    assert asked.status_code == 202, asked.text
-    follower = Follower(stage, asked.json()["id"])
-    assert follower.ended()["state"] == "succeeded"
-    told = [body["progress"] for kind, body in follower.events if kind == "progress"]
-    assert len({progress["phase"] for progress in told}) >= 3, told
-    known = [progress for progress in told if progress["gap"] is not None]
-    assert len({(progress["best"], progress["bound"]) for progress in known}) >= 2, told
-    assert all(0 <= progress["best"] <= progress["bound"] for progress in known)
-    assert known[-1]["gap"] <= known[0]["gap"]
-
-
 async def test_streams_hold_no_database_connection_and_end_with_their_client(stage: Stage) -> None:
     assert stage.service.process is not None
     service = psutil.Process(stage.service.process.pid)
@@ -181,3 +162,23 @@ async def test_a_database_that_is_away_interrupts_no_stream(stage: Stage) -> Non
         stage.service.wait_ready()
     run = follower.ended()
     assert (run["state"], run["result"]["reserved"]) == ("succeeded", 6)
+
+
+async def test_the_best_and_the_bound_are_told_as_they_improve(stage: Stage) -> None:
+    # The last test: the market that it imports stays open.
+    files = [("files", (path.name, path.read_bytes())) for path in sorted(MARKET.glob("*.csv"))]
+    body = {"start_at": format_rfc3339(stage.market.start), "namespace": "events"}
+    sent = stage.api.post("/v1/imports", files=files, data=body)
+    assert sent.status_code == 202, sent.text
+    wait_for("the import", lambda: stage.get(sent.headers["location"])["state"] == "succeeded")
+    wanted = {"mode": "dry_run", "time_limit_s": 4, "programmes": [{"id": SUBSIDY}]}
+    asked = stage.api.post("/v1/clearings", json=wanted, headers=stage.key())
+    assert asked.status_code == 202, asked.text
+    follower = Follower(stage, asked.json()["id"])
+    assert follower.ended()["state"] == "succeeded"
+    told = [body["progress"] for kind, body in follower.events if kind == "progress"]
+    assert len({progress["phase"] for progress in told}) >= 3, told
+    known = [progress for progress in told if progress["gap"] is not None]
+    assert len({(progress["best"], progress["bound"]) for progress in known}) >= 2, told
+    assert all(0 <= progress["best"] <= progress["bound"] for progress in known)
+    assert known[-1]["gap"] <= known[0]["gap"]

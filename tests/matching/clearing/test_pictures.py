@@ -89,12 +89,14 @@ async def test_drawing_that_takes_too_long_is_ended(bazaar: Bazaar, done: Any, c
         assert "app.reports.plot_process" not in child.cmdline()
 
 
-async def test_drawing_that_fails_is_our_fault_and_says_no_more(bazaar: Bazaar, done: Any, database_url: URL) -> None:
+async def test_drawing_that_fails_is_an_error(
+    bazaar: Bazaar, done: Any, context: AppContext, database_url: URL
+) -> None:
     superuser = await asyncpg.connect(database_url.set(drivername="postgresql").render_as_string(False))
     await superuser.execute("UPDATE clearing_file SET outcome = 'no zlib'")
     await superuser.close()
-    answer = await bazaar.desk.client.get(f"/v1/clearings/{done['id']}/plot")
-    assert refusal(answer) == (500, "internal_error")
+    with pytest.raises(RuntimeError, match="ended with code 1"):
+        await plot_clearing(context, bazaar.desk.caller, decode_id("clr", done["id"]), PlotFormat.SVG)
 
 
 def verify_clearing(*arguments: object) -> Result:
