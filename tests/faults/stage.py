@@ -103,6 +103,9 @@ class Stage:
 
     def withdraw(self) -> None:
         """Take everything back, so that the next case begins as this one did."""
+        for state in ("queued", "running"):
+            for clearing in self.listed("/v1/clearings", state=state):
+                self.api.post(f"/v1/clearings/{clearing['id']}/cancel", headers=self.key())
         for reservation in self.held():
             path = f"/v1/reservations/{reservation['id']}"
             etag = self.api.get(path).headers["etag"]
