@@ -36,7 +36,7 @@ lint: $(INSTALLED) ## format, lint, types, import contracts
 
 check: lint test ## lint and test
 
-faults: $(INSTALLED) ## kill service, worker and PostgreSQL under load, then check that nothing was lost
+faults: $(INSTALLED) ## kill service, worker, solver and PostgreSQL under load and in clearings, then check that nothing was lost
 	CARDHOUR_FAULT_ROUNDS=$(FAULT_ROUNDS) $(BIN)/python -m pytest -q tests/faults
 
 bench: $(INSTALLED) ## benchmarks, as JSON, in about three minutes: the guard, the ledger, small clearings
@@ -46,8 +46,8 @@ bench-full: $(INSTALLED) ## the clearing engine against all of its bars (an hour
 	@$(BIN)/python benchmarks/clearing.py --scale full --verify --markdown docs/benchmarks.md
 
 lock: ## pin and hash the dependencies again (needs uv)
-	$(COMPILE) pyproject.toml --extra fast -o requirements/base.txt
-	$(COMPILE) pyproject.toml --extra fast --group dev -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra fast --extra plot -o requirements/base.txt
+	$(COMPILE) pyproject.toml --extra fast --extra plot --group dev -o requirements/dev.txt
 	echo 'hatchling>=1.27' | $(COMPILE) - -o requirements/build.txt
 
 clean: ## remove what was made here

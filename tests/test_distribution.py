@@ -43,6 +43,11 @@ def test_the_wheel_is_whole(wheel: list[str]) -> None:
     assert not [name for name in wheel if name.startswith("tests/") or name.endswith(".pyc")]
 
 
+def test_the_image_can_draw() -> None:
+    pinned = (ROOT / "requirements" / "base.txt").read_text(encoding="utf-8")
+    assert re.search(r"^matplotlib==", pinned, re.MULTILINE)
+
+
 def test_the_container_files_copy_what_exists() -> None:
     text = (ROOT / "Dockerfile").read_text()
     for line in re.findall(r"^COPY (?!--from)(.+)$", text, re.MULTILINE):

@@ -19,6 +19,7 @@ from app.client.types import (
     PageClearingOut,
     PageMatchOut,
     PageUnmatchedOut,
+    PlotFormat,
     UnmatchedOut,
 )
 
@@ -80,6 +81,16 @@ class ClearingMethods(Resource):
     def certificate(self, clearing_id: str) -> Call[dict[str, Any]]:
         """The whole result with its duals, in the format of `cardhour clear`."""
         return Call("GET", f"{_PATH}/{clearing_id}/certificate")
+
+    @method
+    def instance(self, clearing_id: str) -> Call[bytes]:
+        """What was cleared, in canonical JSON: its SHA-256 is the certificate's `instance_sha256`."""
+        return Call("GET", f"{_PATH}/{clearing_id}/instance", raw=True)
+
+    @method
+    def plot(self, clearing_id: str, *, format: PlotFormat = "svg") -> Call[bytes]:  # noqa: A002  the API's word
+        """The picture of a clearing, as `svg` or `png`."""
+        return Call("GET", f"{_PATH}/{clearing_id}/plot", {"format": format}, raw=True)
 
     @method
     def compare(self, clearing_id: str, other_id: str, *, most: int | None = None) -> Call[ComparisonOut]:

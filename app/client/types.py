@@ -693,6 +693,10 @@ class PinIn(TypedDict):
     start: NotRequired[str | None]
 
 
+PlotFormat: TypeAlias = Literal["svg", "png"]
+"""What a picture is drawn as."""
+
+
 class PriceRunOut(TypedDict):
     """A stretch of hours at one price."""
 

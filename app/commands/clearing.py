@@ -36,7 +36,16 @@ from app.matching.core.verify import WITH_MATCHES, VerificationError, verify
 from app.matching.core.warm import warm_up
 from app.matching.core.watch import Report
 from app.matching.files import Market, MarketError, default_as_of, instance_of, read_market
-from app.matching.results import Result, ResultError, Run, read_result, result_from_json, result_to_json, write_result
+from app.matching.results import (
+    Result,
+    ResultError,
+    Run,
+    read_instance,
+    read_result,
+    result_from_json,
+    result_to_json,
+    write_result,
+)
 from app.vouchers.programmes import Programme, ProgrammeError, load_programme
 
 clearing = typer.Typer(help="Clear market files and check what came of it.")
@@ -46,6 +55,8 @@ REFUSED: Final = 2
 BAD_INPUT = (MarketError, ProgrammeError, InstanceError, ModelTooLargeError, ResultError)
 
 MarketFolder = Annotated[Path, typer.Option("--market", help="Folder with offers, requests, buyers and suppliers.")]
+ClearedMarket = Annotated[Path | None, typer.Option("--market", help="Folder of the market that was cleared.")]
+InstanceFile = Annotated[Path | None, typer.Option("--instance", help="What a service says it cleared, instead.")]
 ChipsFile = Annotated[Path | None, typer.Option("--chips", help="The chips file, if it isn't beside the market.")]
 
 
@@ -152,21 +163,48 @@ def _load(market: Path, chips: Path | None, run: Run) -> tuple[Market, Instance,
     return read, instance_of(read, full.programmes, as_of, full.limit_requests, full.offer_changes), full
 
 
-def read_checked(file: Path, market: Path, chips: Path | None) -> tuple[Result, Instance]:
-    """Read a clearing that has matches and its market, and check that the one is of the other and holds.
+def cleared_from(result: Result, market: Path | None, chips: Path | None, file: Path | None) -> Instance:
+    """Return what a clearing's file says it cleared: a market's folder, or the file of an instance.
 
     Raises:
-        VerificationError: if it is another market's, has no outcome or does not hold.
+        VerificationError: if it is of another.
+        MarketError, InstanceError: if there is none that can be read.
+    """
+    if (market is None) == (file is None) or (chips is not None and market is None):
+        raise typer.BadParameter("give --market DIR (and --chips if need be), or --instance FILE")
+    if market is None:
+        assert file is not None  # noqa: S101  one of the two
+        instance, rejected = read_instance(file), ()
+    else:
+        read, instance, _ = _load(market, chips, result.run)
+        rejected = read.rejected
+    sha256 = instance_sha256(instance)
+    if sha256 != result.instance_sha256:
+        name = "market" if file is None else "instance"
+        raise VerificationError(f"instance_sha256 is {result.instance_sha256}, the {name} gives {sha256}")
+    if rejected != result.rejected:
+        raise VerificationError("rejected_rows are not those of the market")
+    return instance
+
+
+def read_checked(file: Path, market: Path | None, chips: Path | None, instance: Path | None) -> tuple[Result, Instance]:
+    """Read a clearing that has matches and what it cleared, and check that the one is of the other and holds.
+
+    Raises:
+        VerificationError: if it is another's, has no outcome or does not hold.
         ResultError, MarketError, InstanceError: if either can't be read.
     """
     result = read_result(file)
-    _, instance, _ = _load(market, chips, result.run)
-    if instance_sha256(instance) != result.instance_sha256:
-        raise VerificationError(f"{file.name} is not a clearing of this market: instance_sha256 differs")
+    try:
+        cleared = cleared_from(result, market, chips, instance)
+    except VerificationError as error:
+        raise VerificationError(
+            f"{file.name} is not a clearing of this {'market' if market else 'instance'}: {error}"
+        ) from None
     if result.outcome.status not in WITH_MATCHES:
         raise VerificationError(f"{file.name} has nothing to show: the run ended {result.outcome.status.value}")
-    verify(instance, result.run.solver, result.outcome, explained=False)
-    return result, instance
+    verify(cleared, result.run.solver, result.outcome, explained=False)
+    return result, cleared
 
 
 @clearing.command()
@@ -263,7 +301,7 @@ def clear(
 
 def _other(file: Path, market: Path, chips: Path | None) -> tuple[Result, Instance]:
     try:
-        return read_checked(file, market, chips)
+        return read_checked(file, market, chips, None)
     except (VerificationError, *BAD_INPUT) as error:
         raise refuse(f"--against {error}") from None
 
@@ -291,18 +329,12 @@ def _summary(console: Console, instance: Instance, outcome: Outcome, rejected: i
     console.print(table, highlight=False)
 
 
-def _check(result: Result, market: Path, chips: Path | None) -> None:
-    """Check a clearing's file against its market.
+def _check(result: Result, instance: Instance) -> None:
+    """Check a clearing's file against what it cleared.
 
     Raises:
         VerificationError: with the first thing wrong.
     """
-    read, instance, _ = _load(market, chips, result.run)
-    sha256 = instance_sha256(instance)
-    if sha256 != result.instance_sha256:
-        raise VerificationError(f"instance_sha256 is {result.instance_sha256}, the market gives {sha256}")
-    if read.rejected != result.rejected:
-        raise VerificationError("rejected_rows are not those of the market")
     try:
         verify(instance, result.run.solver, result.outcome)
     except InstanceError as error:
@@ -313,20 +345,22 @@ def _check(result: Result, market: Path, chips: Path | None) -> None:
 
 @clearing.command("verify-clearing")
 def verify_clearing(
-    file: Annotated[Path, typer.Argument(help="What `cardhour clear` wrote.")],
-    market: MarketFolder,
+    file: Annotated[Path, typer.Argument(help="What `cardhour clear` wrote, or a service's certificate.")],
+    market: ClearedMarket = None,
     chips: ChipsFile = None,
+    instance: InstanceFile = None,
 ) -> None:
     """Check a clearing without any solver: feasibility, amounts, objective, bound, explanations.
 
-    Exits 0 if all of it holds, else 1 with the first thing wrong.
+    Exits 0 if all of it holds, else 1 with the first thing wrong. A service's clearing is checked against the instance
+    that it gives out: `cardhour clearings download`.
 
     Example: `cardhour verify-clearing --market philly-cn o.json`
     """
     console = Console(stderr=True)
     try:
         result = read_result(file)
-        _check(result, market, chips)
+        _check(result, cleared_from(result, market, chips, instance))
     except (VerificationError, ResultError) as error:
         console.print(f"[bold red]wrong[/]: {error}", highlight=False, soft_wrap=True)
         raise typer.Exit(WRONG) from None

@@ -1,7 +1,9 @@
 """`cardhour clearings`: clear the open market, and look at what came of it."""
 
+import json
 from datetime import datetime
 from itertools import islice
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -251,6 +253,47 @@ def show_clearing(clearing_id: ClearingId, as_json: AsJson = False) -> None:
         ((row["request_id"], row["blocks_unmatched"], row["code"], row["detail"]) for row in unmatched),
         empty="Nothing was left out.",
     )
+
+
+@clearings.command("plot")
+def plot_clearing(
+    clearing_id: ClearingId,
+    file: Annotated[Path, typer.Option("--out", help="The picture: a name ending in .svg or .png.")],
+) -> None:
+    """Have a clearing drawn by the service (the desk, auditors).
+
+    Example: `cardhour clearings plot "$CLEARING" --out clearing.svg`
+    """
+    kind = file.suffix.removeprefix(".").lower()
+    if kind not in {"svg", "png"}:
+        raise typer.BadParameter(f"{file.name} ends neither in .svg nor in .png")
+    with api() as client:
+        _write(file, client.clearings.plot(clearing_id, format="svg" if kind == "svg" else "png"))
+
+
+@clearings.command("download")
+def download_clearing(
+    clearing_id: ClearingId,
+    file: Annotated[Path, typer.Option("--out", help="Where the result with its certificate goes.")],
+    instance: Annotated[Path | None, typer.Option("--instance", help="Where what was cleared goes.")] = None,
+) -> None:
+    """Save a clearing's result, and what it cleared, for `cardhour verify-clearing` and `plot` (the desk, auditors).
+
+    Example: `cardhour clearings download "$CLEARING" --out o.json --instance i.json`
+    """
+    with api() as client:
+        certificate = client.clearings.certificate(clearing_id)
+        _write(file, json.dumps(certificate, ensure_ascii=False, indent=1).encode())
+        if instance is not None:
+            _write(instance, client.clearings.instance(clearing_id))
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise typer.BadParameter(f"{path}: {error.strerror}") from None
+    typer.echo(str(path))
 
 
 @clearings.command("cancel")

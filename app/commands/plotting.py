@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.commands.clearing import ChipsFile, MarketFolder, read_checked, refuse
+from app.commands.clearing import ChipsFile, ClearedMarket, InstanceFile, read_checked, refuse
 from app.matching.core.limits import InstanceError
 from app.matching.core.verify import VerificationError
 from app.matching.files import MarketError
@@ -17,10 +17,11 @@ _FORMATS = (".svg", ".png")
 
 @plotting.command()
 def plot(
-    file: Annotated[Path, typer.Argument(help="What `cardhour clear` wrote.")],
-    market: MarketFolder,
+    file: Annotated[Path, typer.Argument(help="What `cardhour clear` wrote, or a service's certificate.")],
     out: Annotated[Path, typer.Option("--out", help="The picture: a name ending in .svg or .png.")],
+    market: ClearedMarket = None,
     chips: ChipsFile = None,
+    instance: InstanceFile = None,
 ) -> None:
     """Draw a clearing: how full each chip class is and at what price, and the matches by offer. Needs Matplotlib.
 
@@ -35,8 +36,8 @@ def plot(
             raise
         raise refuse("drawing needs Matplotlib: pip install 'cardhour\\[plot]'") from None
     try:
-        result, instance = read_checked(file, market, chips)
-        draw_clearing(instance, result.run, result.outcome, out)
+        result, cleared = read_checked(file, market, chips, instance)
+        draw_clearing(cleared, result.run, result.outcome, out)
     except (VerificationError, ResultError, MarketError, InstanceError) as error:
         raise refuse(str(error)) from None
     except OSError as error:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.commands.clearing import ChipsFile, MarketFolder, read_checked, refuse
+from app.commands.clearing import ChipsFile, ClearedMarket, InstanceFile, read_checked, refuse
 from app.commands.clearing_tables import print_budgets, print_prices
 from app.commands.console import print_json
 from app.kit.time import format_rfc3339, from_hour_index, hour_index, parse_rfc3339
@@ -37,12 +37,13 @@ def _hour(text: str | None, option: str) -> int | None:
 
 @pricing.command()
 def prices(
-    file: Annotated[Path, typer.Argument(help="What `cardhour clear` wrote.")],
-    market: MarketFolder,
+    file: Annotated[Path, typer.Argument(help="What `cardhour clear` wrote, or a service's certificate.")],
+    market: ClearedMarket = None,
     chip: Chips = None,
     begin: From = None,
     end: To = None,
     chips: ChipsFile = None,
+    instance: InstanceFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Show a clearing's congestion prices by chip class and hour, and the shadow price of each budget.
@@ -53,14 +54,14 @@ def prices(
     if first is not None and last is not None and first >= last:
         raise typer.BadParameter("--to is not after --from")
     try:
-        result, instance = read_checked(file, market, chips)
-        wanted = find_classes(instance, chip or [])
+        result, cleared = read_checked(file, market, chips, instance)
+        wanted = find_classes(cleared, chip or [])
     except (VerificationError, ResultError, MarketError, InstanceError, UnknownChipError) as error:
         raise refuse(str(error)) from None
     outcome = result.outcome
     runs = {
         each.name: clip(each.runs, first, last)
-        for each in class_prices(instance, outcome)
+        for each in class_prices(cleared, outcome)
         if not wanted or each.name in wanted
     }
     budgets = [budget_json(use) for use in outcome.budgets]

@@ -133,6 +133,11 @@ PROGRAMME_CLOSED: Final = _end(
     "A programme is not open: {why}. Open it for this year, or leave it out.",
     "项目未开放：{why}。请开放该年度，或不使用该项目。",
 )
+NOT_APPLIED: Final = _end(
+    "not_applied",
+    "What was matched could not be reserved: {why} Nothing was reserved. Run the clearing again.",
+    "匹配结果未能预留：{why} 未预留任何资源。请重新运行清算。",
+)
 GAVE_UP: Final = _end(
     "gave_up",
     "The run was begun {attempts} times and never ended; nothing was reserved. Run it again with a shorter limit.",

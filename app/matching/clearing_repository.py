@@ -157,6 +157,7 @@ async def claim(session: WriteSession, now: datetime, lease: timedelta) -> Clear
     clearing.attempt += 1
     clearing.lease_ends_at = now + lease
     clearing.started_at = clearing.started_at or now
+    clearing.progress = {"phase": "reading", "best": None, "bound": None, "gap": None}
     await session.flush()
     return clearing
 
@@ -172,6 +173,15 @@ async def renew(
         .returning(Clearing.id)
     )
     return renewed.first() is not None
+
+
+async def put_back(session: WriteSession, clearing_id: UUID, attempt: int) -> None:
+    """Let a run that is still this attempt's wait for another; the attempt counts."""
+    await session.execute(
+        update(Clearing)
+        .where(Clearing.id == clearing_id, Clearing.attempt == attempt, Clearing.state == ClearingState.RUNNING.value)
+        .values(state=ClearingState.QUEUED.value, lease_ends_at=None)
+    )
 
 
 async def lock_run(session: WriteSession, clearing_id: UUID, attempt: int) -> bool:
@@ -244,6 +254,12 @@ async def load_parties(
     )
     suppliers = await session.execute(select(Offer.id, Offer.supplier_org_id).where(Offer.id == offers.any_()))
     return {row[0]: row[1] for row in buyers}, {row[0]: row[1] for row in suppliers}
+
+
+async def get_with_rows(session: ReadSession, clearing_id: UUID) -> tuple[Clearing, list[ClearingRow]]:
+    """Return a clearing and all of its rows (for verification)."""
+    clearing = await session.get_one(Clearing, clearing_id)
+    return clearing, list(await session.scalars(select(ClearingRow).where(ClearingRow.clearing_id == clearing_id)))
 
 
 async def succeeded_ids(session: ReadSession) -> list[UUID]:

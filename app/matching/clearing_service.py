@@ -29,7 +29,7 @@ from app.matching.clearing_errors import (
     WHAT_IF_ONLY,
     error_json,
 )
-from app.matching.clearing_models import Clearing, ClearingMode, ClearingState
+from app.matching.clearing_models import Clearing, ClearingFile, ClearingMode, ClearingState
 from app.matching.clearing_options import ClearingIn, FiltersIn
 from app.matching.comparing import compare_results
 from app.matching.comparison_schemas import ComparisonOut, comparison_out
@@ -146,8 +146,8 @@ async def cancel_clearing(session: WriteSession, caller: Caller, clearing_id: UU
     return clearing
 
 
-async def get_result(session: ReadSession, caller: Caller, clearing_id: UUID) -> dict[str, Any]:
-    """Return the result of a clearing in the format of market files' (the desk, auditors).
+async def get_file(session: ReadSession, caller: Caller, clearing_id: UUID) -> ClearingFile:
+    """Return what a clearing cleared and what came out, as they are stored (the desk, auditors).
 
     Raises:
         Problem: `not_found`, `no_outcome`.
@@ -156,7 +156,16 @@ async def get_result(session: ReadSession, caller: Caller, clearing_id: UUID) ->
     file = await repository.get_file(session, clearing_id)
     if file is None:
         raise NO_OUTCOME.problem(state=clearing.state)
-    return json.loads(zlib.decompress(file.outcome))
+    return file
+
+
+async def get_result(session: ReadSession, caller: Caller, clearing_id: UUID) -> dict[str, Any]:
+    """Return the result of a clearing in the format of market files' (the desk, auditors).
+
+    Raises:
+        Problem: `not_found`, `no_outcome`.
+    """
+    return json.loads(zlib.decompress((await get_file(session, caller, clearing_id)).outcome))
 
 
 async def compare(session: ReadSession, caller: Caller, this_id: UUID, other_id: UUID, most: int) -> ComparisonOut:

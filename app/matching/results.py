@@ -11,8 +11,10 @@ from typing import Any, cast
 import numpy as np
 
 from app.kit.time import floor_hour, format_rfc3339, from_hour_index, hour_index, parse_rfc3339
+from app.matching.core.codec import instance_from_json
 from app.matching.core.config import Forbid, Method, Objective, Pin, Share, SolverConfig
-from app.matching.core.limits import MAX_HOUR
+from app.matching.core.instance import Instance
+from app.matching.core.limits import MAX_HOUR, InstanceError
 from app.matching.core.outcome import (
     BudgetUse,
     CapacityDual,
@@ -231,6 +233,20 @@ def read_result(path: Path) -> Result:
         raise ResultError(f"{path.name}: {error.strerror}") from None
     except ValueError as error:
         raise ResultError(f"{path.name} is not a clearing's file: {error}") from None
+
+
+def read_instance(path: Path) -> Instance:
+    """Read an instance's file.
+
+    Raises:
+        InstanceError: if it can't be read or is not one.
+    """
+    try:
+        return instance_from_json(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise InstanceError(path.name, "unreadable", str(error.strerror)) from None
+    except (ValueError, RecursionError) as error:
+        raise InstanceError(path.name, "not_json", str(error)) from None
 
 
 def result_from_json(body: Any) -> Result:

@@ -6,6 +6,7 @@ Drawn without a display, and alike for the same clearing: no dates or random ids
 # pyright: reportUnknownMemberType=false
 # Matplotlib's own stubs leave **kwargs without types.
 
+import io
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -67,6 +68,8 @@ _STYLE: Final[dict[str, Any]] = {
     "axes.spines.top": False,
     "path.simplify": True,
 }
+# More than so many bars, or so many hours, are drawn as pixels also in an SVG, whose size would grow with them.
+_MOST_SHAPES: Final = 3_000
 _LABEL_LENGTH: Final = 26
 _FEW_DAYS: Final = 3
 _LABELLED: Final = 0.07
@@ -86,6 +89,11 @@ def draw_clearing(instance: Instance, run: Run, outcome: Outcome, path: Path) ->
     Raises:
         OSError: if the file can't be written.
     """
+    path.write_bytes(render_clearing(instance, run, outcome, path.suffix.removeprefix(".").lower()))
+
+
+def render_clearing(instance: Instance, run: Run, outcome: Outcome, kind: str) -> bytes:
+    """Return the picture of a verified clearing, as one of `FORMATS`; however large the market, it stays small."""
     with mpl.rc_context(cast("Any", _STYLE)):
         window = window_of(instance, outcome)
         figure = _figure(
@@ -97,9 +105,10 @@ def draw_clearing(instance: Instance, run: Run, outcome: Outcome, path: Path) ->
             outcome,
         )
         FigureCanvasAgg(figure)
-        kind = path.suffix.removeprefix(".").lower()
         metadata = {"Date": None} if kind == "svg" else {"Software": None}
-        figure.savefig(path, format=kind, dpi=_DPI, metadata=metadata, facecolor="white")
+        picture = io.BytesIO()
+        figure.savefig(picture, format=kind, dpi=_DPI, metadata=metadata, facecolor="white")
+        return picture.getvalue()
 
 
 def _figure(
@@ -187,8 +196,9 @@ def _title(figure: Figure, height: float, run: Run, outcome: Outcome) -> None:
 
 
 def _draw_class(axes: Axes, use: ClassUse, window: Window, unit: tuple[str, float], *, last: bool) -> None:
-    axes.stairs(*_stairs(use.capacity, window), fill=True, color=_CAPACITY, linewidth=0)
-    axes.stairs(*_stairs(use.used, window), fill=True, color=_USED, linewidth=0)
+    pixels = window.hours > _MOST_SHAPES
+    axes.stairs(*_stairs(use.capacity, window), fill=True, color=_CAPACITY, linewidth=0, rasterized=pixels)
+    axes.stairs(*_stairs(use.used, window), fill=True, color=_USED, linewidth=0, rasterized=pixels)
     axes.set_ylim(0, max(1, int(use.capacity.max())) * 1.04)
     axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     _time_axis(axes, window, 4)
@@ -198,7 +208,7 @@ def _draw_class(axes: Axes, use: ClassUse, window: Window, unit: tuple[str, floa
     )
     axes.set_title(f"{use.share:.0%} matched", loc="right", fontsize=9, color=_FAINT, pad=5)
     price = axes.twinx()
-    price.stairs(*_stairs(use.price / unit[1], window), color=_PRICE, linewidth=1.2, baseline=None)
+    price.stairs(*_stairs(use.price / unit[1], window), color=_PRICE, linewidth=1.2, baseline=None, rasterized=pixels)
     price.set_ylim(0, max(_LEAST_PRICE, float(use.price.max()) / unit[1]) * 1.15)
     price.yaxis.set_major_locator(MaxNLocator(3))
     price.tick_params(colors=_PRICE, length=2)
@@ -220,7 +230,9 @@ def _draw_lanes(axes: Axes, rows: Sequence[Lane], window: Window, outcome: Outco
             _name_bar(axes, bar.match, box, end - begin, whole=bar.cards == bar.match.cards)
     for subsidised, boxes in patches.items():
         colour = _SUBSIDISED if subsidised else _PLAIN
-        axes.add_collection(PatchCollection(boxes, facecolor=colour, edgecolor="white", linewidth=0.6))
+        bars = PatchCollection(boxes, facecolor=colour, edgecolor="white", linewidth=0.6)
+        bars.set_rasterized(len(boxes) > _MOST_SHAPES)
+        axes.add_collection(bars)
     labels = [_offer_label(lane, index) for index, lane in enumerate(rows)]
     axes.set_yticks([len(rows) - 0.5 - index for index in range(len(rows))], labels)
     axes.tick_params(axis="y", length=0, labelsize=8.5, labelcolor=_TEXT)
@@ -282,11 +294,15 @@ def _draw_budgets(axes: Axes, budgets: Sequence[BudgetUse], outcome: Outcome) ->
 def _open_hours(lane: Lane, window: Window) -> list[tuple[float, float]]:
     """Return the stretches in which the offer has any cards, inside the window, in days."""
     ends = [hour for hour, _ in lane.offer.steps[1:]] + [window.last]
-    return [
-        (_day_number(max(hour, window.first)), _day_number(min(end, window.last)))
-        for (hour, cards), end in zip(lane.offer.steps, ends, strict=True)
-        if cards and hour < window.last and end > window.first
-    ]
+    stretches: list[tuple[int, int]] = []
+    for (hour, cards), end in zip(lane.offer.steps, ends, strict=True):
+        first, last = max(hour, window.first), min(end, window.last)
+        if not cards or first >= last:
+            continue
+        if stretches and stretches[-1][1] == first:
+            first, _ = stretches.pop()
+        stretches.append((first, last))
+    return [(_day_number(first), _day_number(last)) for first, last in stretches]
 
 
 def _name_bar(axes: Axes, match: Match, box: Rectangle, days: float, *, whole: bool) -> None:
