@@ -176,7 +176,12 @@ def cleared_from(result: Result, market: Path | None, chips: Path | None, file: 
         assert file is not None  # noqa: S101  one of the two
         instance, rejected = read_instance(file), ()
     else:
-        read, instance, _ = _load(market, chips, result.run)
+        try:
+            read, instance, _ = _load(market, chips, result.run)
+        except InstanceError as error:
+            if not error.path.startswith("config/"):
+                raise
+            raise VerificationError(str(error)) from None
         rejected = read.rejected
     sha256 = instance_sha256(instance)
     if sha256 != result.instance_sha256:

@@ -111,6 +111,9 @@ def _arguments(dice: random.Random, requests: list[list[str]], offers: list[list
         (0.2, ["--share", f"supplier/{dice.choice(offers)[1]}=0.{dice.randrange(10, 60)}"]),
         (0.2, ["--share", f"buyer/{dice.choice(read)[1]}=0.{dice.randrange(10, 60)}"]),
         (0.1, ["--as-of", "2026-12-31T16:00:00Z"]),
+        (0.2, ["--offer-set", f"offer/{offer}.price={dice.choice(['3.21', '+12.5%', '-7%'])}"]),
+        (0.2, ["--offer-set", f"offer/{offer}.cards={dice.choice(['+3', '-2', '-100', '+50%', '-33%'])}"]),
+        (0.2, ["--offer-set", f"supplier/{dice.choice(offers)[1]}.{dice.choice(['price=+5.5%', 'cards=-50%'])}"]),
     )
     for chance, arguments in rare:
         if dice.random() < chance:

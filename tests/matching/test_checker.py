@@ -160,6 +160,10 @@ def shift_subsidy(result: Json) -> None:
     match["surplus_fen"] += 1
 
 
+def add_change(**change: Any) -> Callable[[Json], None]:
+    return lambda result: result["config"]["offer_changes"].append(change)
+
+
 def drop_match(result: Json) -> None:
     """A match less with everything else as it was."""
     del result["matches"][0]
@@ -241,6 +245,12 @@ MUTATIONS: dict[str, Callable[[Json], None]] = {
     "config: pool": lambda result: result["config"]["programmes"][0].update(pool_year_cny="1"),
     "config: as of": set_at("config", "as_of", to="2027-06-01T00:00:00Z"),
     "config: limit": set_at("config", "limit_requests", to=3),
+    "config: offer changed": add_change(name="offer/offer-01", price_ppm=900_000),
+    "config: supplier changed": add_change(name="supplier/示例智算中心一", add_cards=-1),
+    "config: no such offer": add_change(name="offer/offer-99", cards_ppm=0),
+    "config: two prices": add_change(name="offer/offer-01", price_ppm=1, price_fen=1),
+    "config: no change": add_change(name="offer/offer-01"),
+    "config: a float": add_change(name="offer/offer-01", price_fen=1.0),
 }
 
 

@@ -71,7 +71,8 @@ def finish(columns: Columns, plan: Plan) -> Plan:
     """Return a copy in which whatever still gains is placed and the budgets are shared out."""
     done = copy_plan(plan)
     config = columns.config
-    least = 0.0 if config.kappa_ppm > 0 and config.objective is Objective.SURPLUS else -np.inf
+    # What fits can still lose: by a cost of public funds, or where less than `max_net` of it counts as its value.
+    least = 0.0 if config.objective is Objective.SURPLUS else -np.inf
     generous = config.objective is not Objective.THRIFT and config.kappa_ppm < PPM
     order = submission_order(columns)
     fill_up(columns, done, order, least)

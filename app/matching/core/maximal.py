@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from app.matching.core.columns import Columns
-from app.matching.core.config import Method
+from app.matching.core.config import Method, Objective
 from app.matching.core.constraints import budget_use
 from app.matching.core.fcfs import fill_up, submission_order
 from app.matching.core.outcome import Match
@@ -17,14 +17,18 @@ def left_out(columns: Columns, matches: Sequence[Match]) -> str | None:
     """Return the ref of a request that still fits beside matches that hold, or `None`.
 
     First come, first served gives each block the largest subsidy left, so that is how it's asked there; elsewhere with
-    the least that will do, too. A cost of public funds can rule out what fits: don't ask with κ above 0.
+    the least that will do, too, and what would lower the surplus (its value counts less than `max_net`) may stay out.
+    A cost of public funds can rule out what fits: don't ask with κ above 0.
     """
     plan = _plan_of(columns, matches)
     before = plan.placed.copy()
     order = submission_order(columns)
-    fill_up(columns, plan, order, -np.inf)
-    if columns.config.method is not Method.FCFS:
-        fill_up(columns, plan, order, -np.inf, sparing=True)
+    if columns.config.method is Method.FCFS:
+        fill_up(columns, plan, order, -np.inf)
+    else:
+        least = 0.0 if columns.config.objective is Objective.SURPLUS else -np.inf
+        fill_up(columns, plan, order, least)
+        fill_up(columns, plan, order, least, sparing=True)
     more = np.flatnonzero(plan.placed != before)
     return columns.instance.requests[int(more[0])].ref if more.size else None
 

@@ -499,8 +499,48 @@ def read_pins(rows: list[Json]) -> list[tuple[str, str, int | None]]:
     return [(ref, offer, start) for ref, offer, start in pins if start is not None or (ref, offer) not in timed]
 
 
+CHANGE_KEYS = {"name", "price_fen", "price_ppm", "add_cards", "cards_ppm"}
+
+
+def change_offer(offer: Offer, change: Json) -> Offer:
+    """A posted price or a factor of it (half up); cards more or fewer, never below 0, or a factor of them (down)."""
+    price, cards = offer.price, offer.cards
+    if "price_fen" in change:
+        price = change["price_fen"]
+    elif "price_ppm" in change:
+        price = (2 * price * change["price_ppm"] + MICRO) // (2 * MICRO)
+    if "add_cards" in change:
+        cards = max(0, cards + change["add_cards"])
+    elif "cards_ppm" in change:
+        cards = cards * change["cards_ppm"] // MICRO
+    return replace(offer, price=price, cards=cards)
+
+
+def change_offers(market: Market, rows: list[Json]) -> Market:
+    """The market of a what-if. A supplier's change holds for its offers, but for those that have one of their own."""
+    changes: dict[str, Json] = {row["name"]: row for row in rows}
+    require(len(changes) == len(rows), "config.offer_changes: an offer or a supplier is changed twice")
+    known = {f"offer/{offer.ref}" for offer in market.offers.values()}
+    known |= {f"supplier/{offer.supplier}" for offer in market.offers.values()}
+    for name, row in changes.items():
+        where = f"config.offer_changes: {name}"
+        require(name in known, f"{where} is no offer or supplier of this market")
+        numbers = row.keys() - {"name"}
+        require(numbers and row.keys() <= CHANGE_KEYS, f"{where}: odd fields")
+        require(not numbers >= {"price_fen", "price_ppm"}, f"{where}: two prices")
+        require(not numbers >= {"add_cards", "cards_ppm"}, f"{where}: two changes of cards")
+        for number in numbers:
+            whole(row[number], f"{where}: {number}", None if number == "add_cards" else 0)
+    offers = {
+        ref: change_offer(offer, changes.get(f"offer/{ref}") or changes.get(f"supplier/{offer.supplier}") or {})
+        for ref, offer in market.offers.items()
+    }
+    return replace(market, offers=offers)
+
+
 def read_case(market: Market, result: Json) -> Case:
     config: Json = result["config"]
+    market = change_offers(market, config["offer_changes"])
     require(config["objective"] in {"surplus", "coverage", "thrift"}, "config.objective is none of the three")
     require(config["method"] in {"clear", "fcfs", "cpsat"}, "config.method is none of the three")
     chosen = sorted(market.requests.values(), key=lambda request: (request.submitted, request.ref))

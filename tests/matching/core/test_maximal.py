@@ -1,5 +1,7 @@
 """No request is left out that still fits; what CP-SAT did not get to prove is not told as a bound."""
 
+from dataclasses import replace
+
 import pytest
 
 from app.matching.core.clear import finish
@@ -34,6 +36,31 @@ def test_several_blocks_fit_with_less_subsidy_for_each(objective: Objective) -> 
 def test_a_plan_is_finished_with_several_blocks_that_fit() -> None:
     columns = build_columns(two_blocks(), SolverConfig())
     assert finish(columns, empty_plan(columns)).placed.tolist() == [2]
+
+
+def dearer_than_it_counts() -> Instance:
+    """The second request pays up to 120, but only 90 of it counts, against a price of 100: it would cost surplus."""
+    loser = request("q2")
+    (alternative,) = loser.alternatives
+    loser = replace(loser, alternatives=(replace(alternative, max_net_fen=960, value_fen=720),))
+    return market([offer(cards=4)], [request("q1", window=(0, 2)), loser])
+
+
+@pytest.mark.parametrize("method", [Method.CLEAR, Method.CPSAT])
+@pytest.mark.parametrize(
+    ("objective", "placed"),
+    [(Objective.SURPLUS, ["q1"]), (Objective.COVERAGE, ["q1", "q2"]), (Objective.THRIFT, ["q1", "q2"])],
+)
+def test_what_would_lower_the_surplus_may_stay_out(method: Method, objective: Objective, placed: list[str]) -> None:
+    instance, config = dearer_than_it_counts(), SolverConfig(method=method, objective=objective, work_limit=1)
+    outcome = solve(instance, config)
+    verify(instance, config, outcome)
+    assert [match.request for match in outcome.matches] == placed
+
+
+def test_a_plan_is_finished_without_what_loses() -> None:
+    columns = build_columns(dearer_than_it_counts(), SolverConfig())
+    assert finish(columns, empty_plan(columns)).placed.tolist() == [1, 0]
 
 
 def test_what_is_left_out_is_told() -> None:
