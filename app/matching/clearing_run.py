@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from app.kit.db import SYSTEM, Database
-from app.kit.errors import Problem
+from app.kit.errors import CONFLICT, Problem
 from app.kit.problems import is_unavailable
 from app.kit.time import format_rfc3339, from_hour_index
 from app.matching import clearing_errors as ends
@@ -32,6 +32,7 @@ from app.matching.core.outcome import Match, Outcome, Status, Unmatched
 from app.matching.core.verify import VerificationError, verify
 from app.matching.results import ResultError, Run, config_to_json, result_from_json
 from app.matching.snapshot import Snapshot, be_patient, take_snapshot
+from app.vouchers.errors import PROGRAMME_NOT_OPEN
 
 LEASE: Final = timedelta(seconds=30)
 BEAT_SECONDS: Final = 0.5
@@ -124,7 +125,7 @@ async def _run(
     except RunEndedError as ended:
         await _fail(database, clearing, ended.error, ended.status, clock())
     except Problem as problem:
-        await _fail(database, clearing, error_json(ends.PROGRAMME_CLOSED, why=problem.detail()), Status.FAILED, clock())
+        await _fail(database, clearing, _refusal(problem), Status.FAILED, clock())
     except InstanceError as error:
         await _fail(database, clearing, error_json(ends.REFUSED, why=str(error)), Status.FAILED, clock())
     except Exception as error:  # noqa: BLE001  whatever it was, the run must end and say so
@@ -160,6 +161,16 @@ async def _clear(
     files = await asyncio.to_thread(_pack, snapshot, body)
     progress.is_ending = True
     await database.retrying(lambda: finish(database, clearing, snapshot, outcome, files, clock()))
+
+
+def _refusal(problem: Problem) -> dict[str, Any]:
+    """Return what a refusal means to whoever asked for the run."""
+    if problem.code is PROGRAMME_NOT_OPEN:
+        return error_json(ends.PROGRAMME_CLOSED, why=problem.detail())
+    if problem.code is CONFLICT:
+        return error_json(ends.TOO_BUSY)
+    _log.error("clearing_refused", code=problem.code.code, detail=problem.detail())
+    return error_json(ends.FAILED)
 
 
 def _job(snapshot: Snapshot, run: Run) -> bytes:

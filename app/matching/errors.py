@@ -97,8 +97,8 @@ _REASON_TEXTS: Final = {
         "即使计入全部算力券补贴，可用资源的价格仍高于上限。",
     ),
     EmptyReason.SUBSIDY_EXHAUSTED: (
-        "What is left of the voucher budgets brings no offer that would do down to the most given.",
-        "剩余的算力券额度不足以将可用资源的价格降至上限以内。",
+        "The voucher budgets have not enough left to bring what would do down to the most given.",
+        "算力券剩余额度不足以将可用资源的价格降至上限以内。",
     ),
     EmptyReason.MIN_BLOCKS: (
         "Some blocks would fit now, but not as many as are asked for.",

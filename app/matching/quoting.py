@@ -79,7 +79,7 @@ class NetPricing:
     def price(self, choice: Choice) -> Choice | None:
         """Return a choice with the largest subsidy that is left for it, or None where it costs more than it may."""
         most = self.need.alternatives[choice.alternative].max_net_fen
-        subsidies = self.purse.best(self.terms.classes[UUID(bytes=choice.offer)], choice.cost_fen, most)
+        subsidies = self.purse.best(self.terms.eligible.classes[UUID(bytes=choice.offer)], choice.cost_fen, most)
         if subsidies is None or subsidies == choice.subsidies:
             return None if subsidies is None else choice
         return replace(choice, subsidies=subsidies)
@@ -157,7 +157,8 @@ def answer(
     bundles = best_bundles(free, paid, blocks=need.blocks, limit=most, pricing=present.afresh)
     if bundles:
         return Answer(tuple(bundles))
-    if most_blocks(free, affordable, blocks=need.blocks, pricing=whole.afresh) == need.blocks:
+    # Were subsidies without end, all blocks would find a place.
+    if most_blocks(free, affordable, blocks=need.blocks) == need.blocks:
         return Answer(reason=EmptyReason.SUBSIDY_EXHAUSTED)
     return Answer(reason=_why_full(free, affordable, need.blocks))
 

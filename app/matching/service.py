@@ -156,7 +156,7 @@ async def book(session: WriteSession, caller: Caller, body: BookingIn, now: date
     async with acting_as_system(session, caller.scope):
         offers = await repository.lock_offers(session, {placement.offer_id for placement in placements})
         suppliers = {offer.id: offer.supplier_org_id for offer in offers.values()}
-        approved = await repository.approved_suppliers(session, set(suppliers.values()))
+        approved = await repository.approved_organisations(session, set(suppliers.values()))
         terms = await load_buyer_terms(session, quote.buyer_org_id, suppliers, now)
     for placement in placements:
         offer = offers[placement.offer_id]

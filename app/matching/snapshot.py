@@ -27,10 +27,9 @@ from app.matching.core import limits
 from app.matching.core.acceptance import Acceptance
 from app.matching.core.instance import ANYWHERE, Alternative, Chip, Instance, Offer, Request, Site
 from app.matching.search import free_profile, next_hour
-from app.matching.subsidies import load_options, load_partners, programmes_of
+from app.matching.subsidies import load_options, load_partners, programmes_of, years_of
 from app.matching.terms import subsidy_class
 from app.reservations.models import LIVE, Reservation
-from app.vouchers import rules
 from app.vouchers.programmes import Programme
 
 OPEN = (RequestState.OPEN.value, RequestState.PARTLY_MATCHED.value)
@@ -158,7 +157,7 @@ async def take_snapshot(session: ReadSession, wanted: ClearingIn, now: datetime)
     return Snapshot(
         instance=instance,
         programmes=tuple(programmes),
-        years={each.id: (rules.contract_year(each, now), each.version) for each in programmes},
+        years=years_of(programmes, now),
         moment=now,
         askers={req_ref(r.id): Asker(r.id, r.buyer_org_id, content_of(r), _free(r, live)) for r in rows},
         sellers={offer_ref(o.id): Seller(o.id, o.supplier_org_id, terms_of(o)) for o in offers},

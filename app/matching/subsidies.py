@@ -3,6 +3,7 @@
 A clearing's snapshot and a quote read them here. Everything runs with the system's eyes, or those of one who reads all.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,26 +31,38 @@ from app.vouchers.rules import DatedFact, Facts
 
 
 @dataclass(frozen=True)
-class BuyerTerms:
-    """What the programmes that are open give to one buyer.
+class Eligibility:
+    """Which tiers, as (programme, tier), may be taken together, by buyer's ref and subsidy class.
 
-    `classes` is the subsidy class by offer, `years` the year and version of each programme, `purse` what is left of
-    the budgets, and `whole` the same budgets before anything was drawn.
+    `classes` is the subsidy class of an offer or a supplier, by id.
     """
 
-    options: tuple[Option, ...]
     classes: Mapping[UUID, str]
+    tiers: Mapping[tuple[str, str], Sequence[frozenset[tuple[str, str]]]]
+
+    def allows(self, buyer: str, seller: UUID, tiers: Collection[tuple[str, str]]) -> bool:
+        """Tell whether a buyer may take these tiers together with a seller; taking none is always allowed."""
+        found = self.tiers.get((buyer, self.classes[seller]), ())
+        return not tiers or any(each.issuperset(tiers) for each in found)
+
+
+@dataclass(frozen=True)
+class BuyerTerms:
+    """What the programmes that are open give to one buyer on some offers.
+
+    `years` is the year and version of each programme, `purse` what is left of the budgets, and `whole` the same budgets
+    before anything was drawn.
+    """
+
+    buyer: str
+    eligible: Eligibility
     years: Mapping[str, tuple[int, int]]
     purse: Purse
     whole: Purse
 
     def allows(self, offer_id: UUID, tiers: Collection[tuple[str, str]]) -> bool:
-        """Tell whether these tiers, as (programme, tier), may be taken together on an offer."""
-        return not tiers or any(
-            option.subsidy_class == self.classes[offer_id]
-            and set(tiers) <= {(each.programme, each.tier) for each in option.components}
-            for option in self.options
-        )
+        """Tell whether these tiers may be taken together on an offer."""
+        return self.eligible.allows(self.buyer, offer_id, tiers)
 
 
 async def programmes_of(session: ReadSession, wanted: ClearingIn, now: datetime) -> list[Programme]:
@@ -120,19 +133,50 @@ async def load_buyer_terms(
     programmes = await open_programmes(session, now)
     partner_of = await load_partners(session, set(suppliers.values()), programmes, now)
     classes = {subsidy_class(found): found for found in partner_of.values()}
-    buyers = {encode_id("org", buyer_org_id): buyer_org_id}
+    buyer = encode_id("org", buyer_org_id)
+    buyers = {buyer: buyer_org_id}
     facts = await _load_facts(session, programmes, buyers, now)
     every, whole = options_and_budgets(programmes, facts, classes, now)
     _, left = options_and_budgets(programmes, facts, classes, now, await _load_left(session, programmes, buyers, now))
     # A clearing refuses a market where more stack; a quote is made of what it would accept.
     options = tuple(option for option in every if len(option.components) <= MAX_COMPONENTS)
     return BuyerTerms(
-        options=options,
-        classes={offer: subsidy_class(partner_of[supplier]) for offer, supplier in suppliers.items()},
-        years={each.id: (rules.contract_year(each, now), each.version) for each in programmes},
+        buyer=buyer,
+        eligible=_eligibility(
+            {offer: subsidy_class(partner_of[supplier]) for offer, supplier in suppliers.items()}, options
+        ),
+        years=years_of(programmes, now),
         purse=Purse.of(options, left),
         whole=Purse.of(options, whole),
     )
+
+
+def _eligibility(classes: Mapping[UUID, str], options: Iterable[Option]) -> Eligibility:
+    tiers: dict[tuple[str, str], list[frozenset[tuple[str, str]]]] = defaultdict(list)
+    for option in options:
+        taken = frozenset((component.programme, component.tier) for component in option.components)
+        tiers[option.buyer, option.subsidy_class].append(taken)
+    return Eligibility(classes, tiers)
+
+
+def years_of(programmes: Iterable[Programme], now: datetime) -> dict[str, tuple[int, int]]:
+    """Return the year that a contract of now is of, and the version, by programme."""
+    return {each.id: (rules.contract_year(each, now), each.version) for each in programmes}
+
+
+async def load_eligibility(
+    session: ReadSession,
+    programmes: Sequence[Programme],
+    buyers: Mapping[str, UUID],
+    suppliers: Collection[UUID],
+    now: datetime,
+) -> Eligibility:
+    """Return which tiers of these programmes buyers (by ref) may take with these suppliers in a contract of now."""
+    partner_of = await load_partners(session, suppliers, programmes, now)
+    classes = {subsidy_class(found): found for found in partner_of.values()}
+    facts = await _load_facts(session, programmes, buyers, now)
+    options, _ = options_and_budgets(programmes, facts, classes, now)
+    return _eligibility({supplier: subsidy_class(found) for supplier, found in partner_of.items()}, options)
 
 
 async def load_options(

@@ -93,7 +93,7 @@ async def test_options_are_ordered_by_what_the_buyer_pays(fair: Fair, make_actor
     async with fair.grants.database.write(SYSTEM) as session:
         await vouchers.store_shipped_programmes(session, clock())
         await vouchers.open_programme(session, "open-example", 2026, pool_fen=None, buyer_year_fen=None, now=clock())
-    await fair.state(bazaar.buyer, "integrity", None if False else "breached", "2026-02-01")
+    await fair.state(bazaar.buyer, "integrity", "flagged", "2026-02-01")
     outsider = await make_actor("supplier")
     dear = await bazaar.offer(price_fen=1000)
     cheap = await bazaar.offer(price_fen=800, by=outsider)
@@ -200,7 +200,7 @@ async def test_a_fact_that_changed_since_the_quote_refuses_the_booking(fair: Fai
     bazaar = fair.bazaar
     await bazaar.offer()
     quote = await bazaar.quote(need=bazaar.need())
-    await fair.state(bazaar.buyer, "integrity", "breached", "2026-11-30")
+    await fair.state(bazaar.buyer, "integrity", "flagged", "2026-11-30")
     refused = await bazaar.try_book(quote)
     assert refusal(refused) == (409, "subsidy_changed")
     assert PROGRAMME in refused.json()["detail"]
@@ -256,7 +256,7 @@ async def test_a_quote_gives_what_a_clearing_by_order_of_arrival_would(
     bazaar = fair.bazaar
     for price, cards in ((900, 4), (850, 3), (700, 16), (650, 2)):
         await bazaar.offer(cards, price_fen=price, end=60, chip_model="X910" if cards == 16 else "A100 80G")
-    for alternative in ({"chips": "A100 80G"}, {"cards": 2, "hours": 30}, {"cards": 3, "max_net_price_fen": 420}):
+    for alternative in ({"chips": "A100 80G"}, {"cards": 2, "hours": 10}, {"cards": 3, "max_net_price_fen": 820}):
         request = await bazaar.request(**alternative)
         quote = await bazaar.quote(request_id=request["id"])
         asked = await bazaar.desk.client.post(
