@@ -286,14 +286,15 @@ async def finish(
         await be_patient(session, statement_seconds=120, lock_seconds=30)
         if not await repository.lock_run(session, clearing.id, clearing.attempt):
             return False
+        # What doesn't rest on the present is written before anything that others want is locked.
+        unmatched = [_unmatched_row(snapshot, at, each) for at, each in enumerate(outcome.unmatched)]
+        await repository.add_rows(session, clearing.id, unmatched + _left_out_rows(snapshot, len(unmatched)))
+        await repository.add_file(session, clearing.id, *files)
         applied = Applied({}, {})
         if clearing.mode == ClearingMode.APPLY.value:
             applied = await apply_outcome(session, snapshot, outcome, now)
-        rows = [_match_row(snapshot, applied, at, match) for at, match in enumerate(outcome.matches)]
-        rows += [_unmatched_row(snapshot, at, each) for at, each in enumerate(outcome.unmatched)]
-        rows += _left_out_rows(snapshot, len(outcome.unmatched))
-        await repository.add_rows(session, clearing.id, rows)
-        await repository.add_file(session, clearing.id, *files)
+        matched = [_match_row(snapshot, applied, at, match) for at, match in enumerate(outcome.matches)]
+        await repository.add_rows(session, clearing.id, matched)
         await repository.finish(
             session,
             clearing.id,
