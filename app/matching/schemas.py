@@ -86,9 +86,7 @@ class PlacementOut(Output):
     hours: int
     price_fen: int = Field(description="fen per card-hour")
     cost_fen: int = Field(description="price × cards × hours")
-    subsidies: list[QuotedSubsidyOut] = Field(
-        default_factory=list[QuotedSubsidyOut], description="what vouchers take off, by programme and tier"
-    )
+    subsidies: list[QuotedSubsidyOut] = Field(description="what vouchers take off, by programme and tier")
     subsidy_fen: int = Field(description="what vouchers take off in all")
     net_fen: int = Field(description="cost less subsidy: what the buyer pays")
 

@@ -387,4 +387,9 @@ def _subsidy_changed(subsidy: QuotedSubsidyOut, placement: PlacementOut) -> Prob
 
 
 def _stored_options(quote: Quote) -> list[OptionOut]:
-    return [OptionOut.model_validate(option) for option in quote.options]
+    # A quote that the release before made says nothing of subsidies; it had none.
+    options = [
+        option | {"placements": [{"subsidies": []} | placement for placement in option["placements"]]}
+        for option in quote.options
+    ]
+    return [OptionOut.model_validate(option) for option in options]
