@@ -5,12 +5,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 from sqlalchemy.engine import URL
 
 from app.kit.db import SYSTEM, Database
 from app.matching.clearing_run import run_next_clearing
 from app.verification.service import verify
 from app.vouchers import service as vouchers
+from app.vouchers.models import Voucher
 from tests.bazaar import Bazaar, keyed, refusal
 from tests.conftest import Actor, Clock, MakeActor
 from tests.grants import PROGRAMME, Grants
@@ -242,11 +244,29 @@ async def test_what_lapses_gives_its_earmark_back(fair: Fair) -> None:
     assert await fair.left() == (100_000, 30_000)
 
 
-async def test_the_supplier_sees_what_its_reservation_is_paid_by(fair: Fair) -> None:
-    await fair.bazaar.offer()
-    [held] = await fair.bazaar.book()
-    seen = (await fair.bazaar.supplier.client.get(f"/v1/reservations/{held['id']}")).json()
-    assert (seen["subsidy_fen"], seen["net_fen"]) == (17_000, 17_000)
+async def test_both_sides_see_the_vouchers_of_a_reservation_and_nobody_else(fair: Fair, make_actor: MakeActor) -> None:
+    bazaar = fair.bazaar
+    await bazaar.offer()
+    [held] = await bazaar.book()
+    [shown] = held["subsidies"]
+    wanted = {"programme": PROGRAMME, "tier": "general", "amount_fen": 17_000, "state": "earmarked"}
+    assert {name: shown[name] for name in wanted} == wanted
+    path = f"/v1/reservations/{held['id']}"
+    for actor in (bazaar.buyer, bazaar.supplier, bazaar.desk):
+        assert (await actor.client.get(path)).json()["subsidies"] == [shown]
+    listed = (await bazaar.supplier.client.get("/v1/reservations")).json()["data"]
+    assert [row["subsidies"] for row in listed] == [[shown]]
+    for role in ("buyer", "supplier"):
+        stranger = await make_actor(role)
+        assert (await stranger.client.get(path)).status_code == 404
+        async with bazaar.database.read(stranger.caller.scope) as session:
+            assert await session.scalar(select(func.count()).select_from(Voucher)) == 0
+    async with bazaar.database.read(bazaar.supplier.caller.scope) as session:
+        assert await session.scalar(select(func.count()).select_from(Voucher)) == 1
+    # A list of one's vouchers is still the buyer's.
+    assert (await bazaar.supplier.client.get("/v1/vouchers")).json()["data"] == []
+    done = await bazaar.turn(bazaar.supplier, held, "cancel", {"reason": "refused"})
+    assert done.json()["subsidies"] == [shown | {"state": "voided"}]
 
 
 async def test_a_quote_gives_what_a_clearing_by_order_of_arrival_would(
@@ -256,7 +276,12 @@ async def test_a_quote_gives_what_a_clearing_by_order_of_arrival_would(
     bazaar = fair.bazaar
     for price, cards in ((900, 4), (850, 3), (700, 16), (650, 2)):
         await bazaar.offer(cards, price_fen=price, end=60, chip_model="X910" if cards == 16 else "A100 80G")
-    for alternative in ({"chips": "A100 80G"}, {"cards": 2, "hours": 10}, {"cards": 3, "max_net_price_fen": 820}):
+    asks: list[dict[str, Any]] = [
+        {"chips": "A100 80G"},
+        {"cards": 2, "hours": 10},
+        {"cards": 3, "max_net_price_fen": 820},
+    ]
+    for alternative in asks:
         request = await bazaar.request(**alternative)
         quote = await bazaar.quote(request_id=request["id"])
         asked = await bazaar.desk.client.post(
@@ -288,7 +313,7 @@ async def test_a_fixed_tier_gives_its_rate_or_what_a_budget_has_left(
     for key, value in (("kind", "startup"), ("integrity", "clean"), ("prior_year_revenue_fen", 1_000_000_000)):
         await fair.state(rich, key, value)
     await bazaar.offer(8, price_fen=10_000, end=700)
-    need = {"cards": 8, "max_net_price_fen": None, "deadline": bazaar.at(700)}
+    need: dict[str, Any] = {"cards": 8, "max_net_price_fen": None, "deadline": bazaar.at(700)}
     # A contract of 19 999.20 CNY earns 9 999.60, below the minimum.
     assert await fair.subsidies(rich, **need, hours=24) == [[0]]
     assert await fair.subsidies(rich, **need, hours=25) == [[1_000_000]]

@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -83,7 +83,7 @@ class Sent:
 
 
 @contextmanager
-def recorded(database: Database) -> Iterator[Sent]:
+def recorded(database: Database) -> Generator[Sent]:
     sent = Sent()
 
     def record(_c: Any, _cursor: Any, statement: str, _p: Any, _x: Any, executemany: bool) -> None:

@@ -21,8 +21,8 @@ from tests.grants import PROGRAMME, Grants
 from tests.matching.clearing.conftest import ask, claimed, rows, snapshot_of
 
 pytestmark = pytest.mark.anyio
-PLAIN = {"chips": "A100 80G", "max_net_price_fen": 900}
-HELPED = {"chips": "X910", "max_net_price_fen": 500}
+PLAIN: dict[str, Any] = {"chips": "A100 80G", "max_net_price_fen": 900}
+HELPED: dict[str, Any] = {"chips": "X910", "max_net_price_fen": 500}
 
 
 @dataclass
@@ -94,7 +94,7 @@ async def late(
     other, rival = await make_actor("buyer"), await make_actor("buyer")
     offers = [await bazaar.offer(4, chip_model=chip, end=1000) for chip in ("A100 80G", "X910")]
     # Both start in the new year, so that the year can turn before they do.
-    window = {"earliest_start": bazaar.at(800), "deadline": bazaar.at(830)}
+    window: dict[str, Any] = {"earliest_start": bazaar.at(800), "deadline": bazaar.at(830)}
     plain = await bazaar.request(by=other, **PLAIN, **window)
     helped = await bazaar.request(**HELPED, **window)
     admin = database_url.set(drivername="postgresql").render_as_string(hide_password=False)

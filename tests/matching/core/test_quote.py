@@ -208,13 +208,13 @@ class Vouchers:
     def __init__(self, purse: Purse, subsidised: bytes, most: int | None = None) -> None:
         self.purse, self.subsidised, self.most = purse, subsidised, most
 
-    def price(self, asked: Choice) -> Choice | None:
-        kind = "partner" if asked.offer in self.subsidised else "none"
-        found = self.purse.best(kind, asked.cost_fen, self.most)
-        return None if found is None else replace(asked, subsidies=found)
+    def price(self, choice: Choice) -> Choice | None:
+        kind = "partner" if choice.offer in self.subsidised else "none"
+        found = self.purse.best(kind, choice.cost_fen, self.most)
+        return None if found is None else replace(choice, subsidies=found)
 
-    def take(self, asked: Choice) -> None:
-        self.purse.draw(asked.subsidies)
+    def take(self, choice: Choice) -> None:
+        self.purse.draw(choice.subsidies)
 
     def copy(self) -> "Vouchers":
         return Vouchers(self.purse.copy(), self.subsidised, self.most)
