@@ -26,6 +26,12 @@ class Subsidy:
     amount_fen: int
 
 
+def warm_up() -> None:
+    """Price a toy block, so that no quote's time goes into compiling; after the first time it is read from disk."""
+    component = Component("p", "t", 500_000, 0, None, False, ("pool",))
+    Purse.of([Option("b", "partner", None, (component,))], [Budget("pool", 10)]).best("partner", 10, 5)
+
+
 @dataclass(frozen=True, slots=True)
 class Purse:
     """What is left of the budgets while blocks of one buyer are priced side by side."""

@@ -1,5 +1,6 @@
 """What the present has overtaken between a clearing's snapshot and its application is a loser with its reason."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from sqlalchemy.engine import URL
 from app.kit.db import Database
 from app.matching import clearing_run
 from app.matching.clearing_errors import Loss
+from app.matching.clearing_run import run_next_clearing
 from app.matching.core.config import SolverConfig
 from app.matching.core.solve import solve
 from app.verification.service import verify
@@ -200,3 +202,31 @@ async def test_what_happened_meanwhile_is_told_by_name(
     findings = await verify(app_database)
     # (The clearing's own file is not there to be verified.)
     assert [each.told for each in findings if not each.holds and each.name != "clearings"] == []
+
+
+async def test_bookings_and_a_clearing_share_the_market(
+    late: Late, clock: Clock, worker_database: Database, app_database: Database
+) -> None:
+    """Rivals book while the worker clears: nothing is sold or given twice, and whoever comes second is told why."""
+    bazaar = late.bazaar
+    for _ in range(6):
+        await bazaar.request(by=late.rival, cards=2, hours=20, blocks=3)
+    asked = await ask(bazaar, work_limit=1)
+    work = asyncio.create_task(run_next_clearing(worker_database, clock))
+    answers: list[tuple[int, str]] = []
+    while not work.done():
+        quote = await bazaar.quote(late.other, need=bazaar.need(cards=1, hours=5))
+        if quote["options"]:
+            booked = await bazaar.try_book(quote, by=late.other)
+            answers.append((booked.status_code, booked.json().get("code", "")))
+        await asyncio.sleep(0.2)
+    assert await work
+    done = (await bazaar.desk.client.get(f"/v1/clearings/{asked['id']}")).json()
+    assert done["state"] == "succeeded", done["error"]
+    assert (201, "") in answers
+    assert {code for status, code in answers if status != 201} <= {"capacity_taken", "funds_exhausted"}
+    losers = done["result"]["losers"]
+    assert losers
+    assert {loser["code"] for loser in losers} <= {"capacity_taken", "min_blocks", "budget_exhausted"}
+    assert done["result"]["reserved"] == done["result"]["matches"] - len(losers)
+    assert [finding.told for finding in await verify(app_database) if not finding.holds] == []
