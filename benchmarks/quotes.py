@@ -12,19 +12,40 @@ import random
 import sys
 import time
 from collections import defaultdict
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from app.kit.money import cost_fen, floor_rate
 from app.matching.core.acceptance import Acceptance
-from app.matching.core.instance import Instance, Offer, Option, Request
+from app.matching.core.instance import Budget, Instance, Option, Request
 from app.matching.core.quote import Choice, Profile, best_bundles, profile
+from app.matching.core.subsidy import Purse, warm_up
 from app.matching.files import default_as_of, instance_of, read_market
 from app.matching.results import Result, read_result
 from app.vouchers.programmes import load_programme
 
 OPTIONS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Net:
+    """Prices a request's choices with what its buyer's purse has left."""
+
+    instance: Instance
+    request: Request
+    purse: Purse
+
+    def price(self, choice: Choice) -> Choice | None:
+        """Return a choice with the largest subsidy that is left for it, or None where it costs more than it may."""
+        offer = self.instance.offers[self.instance.offer_index[choice.offer.decode()]]
+        most = self.request.alternatives[choice.alternative].max_net_fen
+        subsidies = self.purse.best(offer.subsidy_class, choice.cost_fen, most)
+        return None if subsidies is None else replace(choice, subsidies=subsidies)
+
+    def take(self, choice: Choice) -> None:
+        """Draw a choice's subsidies."""
+        self.purse.draw(choice.subsidies)
 
 
 class Desk:
@@ -46,38 +67,39 @@ class Desk:
                 levels.append((hour, used))
             self.free[offer.ref.encode()] = profile(offer.steps, levels)
         self.left = {use.name: use.limit_fen - use.used_fen for use in result.outcome.budgets}
-        self.options: dict[tuple[str, str], list[Option]] = defaultdict(list)
+        self.options: dict[str, list[Option]] = defaultdict(list)
         for option in instance.options:
-            self.options[option.buyer, option.subsidy_class].append(option)
+            self.options[option.buyer].append(option)
 
     def quote(self, request: Request) -> int:
         """Return how many ways were found."""
-        choices: list[Choice] = []
-        for at, alternative in enumerate(request.alternatives):
-            for index in self.acceptance.offers(request, alternative):
-                offer = self.instance.offers[int(index)]
-                cost = cost_fen(offer.price_fen, alternative.cards, alternative.hours)
-                subsidy = self._subsidy(request, offer, cost)
-                if cost - subsidy <= alternative.max_net_fen:
-                    choices.append(
-                        Choice(
-                            offer.ref.encode(), at, alternative.cards, alternative.hours, request.earliest_hour,
-                            request.deadline_hour, offer.price_fen, subsidy,
-                        )
-                    )  # fmt: skip
+        purse = self._purse(request.buyer)
+        net = Net(self.instance, request, purse)
+        choices = [
+            priced
+            for at, alternative in enumerate(request.alternatives)
+            for index in self.acceptance.offers(request, alternative)
+            if (
+                priced := net.price(
+                    Choice(
+                        (offer := self.instance.offers[int(index)]).ref.encode(), at, alternative.cards,
+                        alternative.hours, request.earliest_hour, request.deadline_hour, offer.price_fen,
+                    )
+                )
+            )
+            is not None
+        ]  # fmt: skip
         free = {choice.offer: self.free[choice.offer] for choice in choices}
-        return len(best_bundles(free, choices, blocks=request.blocks, limit=OPTIONS))
 
-    def _subsidy(self, request: Request, offer: Offer, cost: int) -> int:
-        best = 0
-        for option in self.options.get((request.buyer, offer.subsidy_class), ()):
-            total = 0
-            for part in option.components:
-                amount = min(floor_rate(part.rate_ppm, cost), *(self.left[name] for name in part.budgets))
-                amount = amount if part.cap_fen is None else min(amount, part.cap_fen)
-                total += amount if amount >= part.min_fen else 0
-            best = max(best, total)
-        return best
+        def pricing() -> Net:
+            return replace(net, purse=purse.copy())
+
+        return len(best_bundles(free, choices, blocks=request.blocks, limit=OPTIONS, pricing=pricing))
+
+    def _purse(self, buyer: str) -> Purse:
+        options = self.options[buyer]
+        names = {name for option in options for component in option.components for name in component.budgets}
+        return Purse.of(options, [Budget(name, self.left[name]) for name in sorted(names)])
 
 
 def main() -> None:
@@ -92,6 +114,7 @@ def main() -> None:
     market = read_market(arguments.market)
     instance = instance_of(market, (load_programme("open-example", settings),), default_as_of(market), None)
     desk = Desk(instance, read_result(arguments.result))
+    warm_up()
     dice = random.Random(7)
     taken: list[float] = []
     found = 0

@@ -294,7 +294,15 @@ Effect: TypeAlias = Literal[
 
 
 EmptyReason: TypeAlias = Literal[
-    "no_chip", "no_site", "too_large_for_any_offer", "no_window", "over_budget", "min_blocks", "fragmented", "sold_out"
+    "no_chip",
+    "no_site",
+    "too_large_for_any_offer",
+    "no_window",
+    "over_budget",
+    "subsidy_exhausted",
+    "min_blocks",
+    "fragmented",
+    "sold_out",
 ]
 """Why nothing can be offered: the first that holds, in this order."""
 
@@ -490,6 +498,10 @@ Loss: TypeAlias = Literal[
     "block_taken",
     "min_blocks",
     "start_passed",
+    "not_eligible",
+    "programme_closed",
+    "programme_changed",
+    "year_over",
 ]
 """Why a match was not reserved: what changed between the snapshot and its application."""
 
@@ -726,6 +738,17 @@ class ProgressOut(TypedDict):
     done: int
     total: int
     """0 while it is not known"""
+
+
+class QuotedSubsidyOut(TypedDict):
+    """What one programme's tier takes off a block; earmarked when the option is booked."""
+
+    programme: str
+    programme_version: int
+    tier: str
+    year: int
+    """whose budgets it draws on"""
+    amount_fen: int
 
 
 class ReasonOut(TypedDict):
@@ -1196,6 +1219,7 @@ class LoserOut(TypedDict):
     request_id: str
     offer_id: str
     code: Loss
+    detail: str
 
 
 class MatchOut(TypedDict):
@@ -1431,7 +1455,10 @@ class PlacementOut(TypedDict):
     """fen per card-hour"""
     cost_fen: int
     """price × cards × hours"""
+    subsidies: list[QuotedSubsidyOut]
+    """what vouchers take off, by programme and tier"""
     subsidy_fen: int
+    """what vouchers take off in all"""
     net_fen: int
     """cost less subsidy: what the buyer pays"""
 
@@ -1565,44 +1592,15 @@ class RequestPatch(TypedDict):
     """all site rules, instead of what they were"""
 
 
-class ReservationOut(TypedDict):
-    """Capacity held for one block of a request on one offer, `[starts_at, ends_at)`."""
+class ReservationSubsidyOut(TypedDict):
+    """A voucher that takes something off what a reservation costs."""
 
-    id: str
-    state: ReservationState
-    request_id: str
-    block: int
-    """which of the request's blocks, from 0"""
-    offer_id: str
-    offer_ref: str
-    chip_model: str
-    region: str
-    buyer_org_id: str
-    supplier_org_id: str
-    cards: int
-    starts_at: str
-    ends_at: str
-    hours: int
-    """whole hours from start to end"""
-    price_fen: int
-    """fen per card-hour"""
-    cost_fen: int
-    """price × cards × hours"""
-    subsidy_fen: int
-    net_fen: int
-    """what the buyer pays"""
-    currency: NotRequired[Literal["CNY"]]
-    hold_ends_at: str | None
-    """until when both sides must have accepted; null once confirmed"""
-    buyer_accepted_at: str | None
-    supplier_accepted_at: str | None
-    reason_code: str | None
-    """why it was cancelled or expired, else null"""
-    reason_detail: str | None
-    version: int
-    """what the ETag is made of"""
-    created_at: str
-    updated_at: str
+    voucher_id: str
+    programme: str
+    tier: str
+    amount_fen: int
+    """earmarked for it"""
+    state: VoucherState
 
 
 class SideOut(TypedDict):
@@ -1699,22 +1697,11 @@ class OptionOut(TypedDict):
     """its number, from 1"""
     placements: list[PlacementOut]
     net_fen: int
+    """what the buyer pays for all of them"""
 
 
 class PageRequestOut(TypedDict):
     data: list[RequestOut]
-    has_more: bool
-    """whether more lies in the direction asked for"""
-    next_cursor: str | None
-    """give as `after` for the next page; null on an empty page"""
-    previous_cursor: str | None
-    """give as `before` for the page before; null on an empty page"""
-    query: dict[str, Any]
-    """the query as understood, so that nothing was dropped silently"""
-
-
-class PageReservationOut(TypedDict):
-    data: list[ReservationOut]
     has_more: bool
     """whether more lies in the direction asked for"""
     next_cursor: str | None
@@ -1761,10 +1748,47 @@ class QuoteOut(TypedDict):
     """until when an option can be booked, as long as it is free"""
 
 
-class ReservationList(TypedDict):
-    """Reservations that were made together."""
+class ReservationOut(TypedDict):
+    """Capacity held for one block of a request on one offer, `[starts_at, ends_at)`."""
 
-    data: list[ReservationOut]
+    id: str
+    state: ReservationState
+    request_id: str
+    block: int
+    """which of the request's blocks, from 0"""
+    offer_id: str
+    offer_ref: str
+    chip_model: str
+    region: str
+    buyer_org_id: str
+    supplier_org_id: str
+    cards: int
+    starts_at: str
+    ends_at: str
+    hours: int
+    """whole hours from start to end"""
+    price_fen: int
+    """fen per card-hour"""
+    cost_fen: int
+    """price × cards × hours"""
+    subsidies: list[ReservationSubsidyOut]
+    """its vouchers, by programme; both sides see them"""
+    subsidy_fen: int
+    """what vouchers take off; at most the cost"""
+    net_fen: int
+    """what the buyer pays"""
+    currency: NotRequired[Literal["CNY"]]
+    hold_ends_at: str | None
+    """until when both sides must have accepted; null once confirmed"""
+    buyer_accepted_at: str | None
+    supplier_accepted_at: str | None
+    reason_code: str | None
+    """why it was cancelled or expired, else null"""
+    reason_detail: str | None
+    version: int
+    """what the ETag is made of"""
+    created_at: str
+    updated_at: str
 
 
 class ClearingOut(TypedDict):
@@ -1795,3 +1819,21 @@ class PageClearingOut(TypedDict):
     """give as `before` for the page before; null on an empty page"""
     query: dict[str, Any]
     """the query as understood, so that nothing was dropped silently"""
+
+
+class PageReservationOut(TypedDict):
+    data: list[ReservationOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""
+
+
+class ReservationList(TypedDict):
+    """Reservations that were made together."""
+
+    data: list[ReservationOut]

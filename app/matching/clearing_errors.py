@@ -138,6 +138,11 @@ NOT_APPLIED: Final = _end(
     "What was matched could not be reserved: {why} Nothing was reserved. Run the clearing again.",
     "匹配结果未能预留：{why} 未预留任何资源。请重新运行清算。",
 )
+TOO_BUSY: Final = _end(
+    "concurrent_change",
+    "Others kept changing what was to be reserved; nothing was reserved. Run the clearing again.",
+    "待预留的资源持续被他人更改，未预留任何资源。请重新运行清算。",
+)
 GAVE_UP: Final = _end(
     "gave_up",
     "The run was begun {attempts} times and never ended; nothing was reserved. Run it again with a shorter limit.",
@@ -171,3 +176,49 @@ class Loss(StrEnum):
     BLOCK_TAKEN = "block_taken"
     MIN_BLOCKS = "min_blocks"
     START_PASSED = "start_passed"
+    NOT_ELIGIBLE = "not_eligible"
+    PROGRAMME_CLOSED = "programme_closed"
+    PROGRAMME_CHANGED = "programme_changed"
+    YEAR_OVER = "year_over"
+
+
+_LOSS_TEXTS: Final = {
+    Loss.CAPACITY_TAKEN: ("A booking took the cards meanwhile.", "资源卡已被其他预订占用。"),
+    Loss.REQUEST_CHANGED: (
+        "The request was edited, withdrawn or closed meanwhile, or its buyer may not work any more.",
+        "该需求已被修改、撤回或关闭，或其买方已不能交易。",
+    ),
+    Loss.OFFER_CHANGED: (
+        "The offer was edited or withdrawn meanwhile, or its supplier may not work any more.",
+        "该资源已被修改或撤回，或其供应方已不能交易。",
+    ),
+    Loss.BUDGET_EXHAUSTED: (
+        "What was left of a voucher budget was earmarked for others meanwhile.",
+        "算力券剩余额度已为其他预留所占用。",
+    ),
+    Loss.BLOCK_TAKEN: ("The block was booked meanwhile.", "该分块已被预订。"),
+    Loss.MIN_BLOCKS: (
+        "Other blocks of the request were lost, and what was left is less than its min_blocks.",
+        "该需求的其他分块未能预留，剩余分块少于 min_blocks。",
+    ),
+    Loss.START_PASSED: ("The start had come before it could be reserved.", "开始时间已过，无法预留。"),
+    Loss.NOT_ELIGIBLE: (
+        "By the facts of now, the buyer or the supplier does not meet the terms of the voucher.",
+        "按当前登记信息，买方或供应方不符合算力券条件。",
+    ),
+    Loss.PROGRAMME_CLOSED: ("The voucher programme is not open any more.", "该算力券项目已不再开放。"),
+    Loss.PROGRAMME_CHANGED: (
+        "The voucher programme is open under another version now.",
+        "该算力券项目现适用另一版本。",
+    ),
+    Loss.YEAR_OVER: (
+        "The programme's year ended meanwhile; a contract of now is of the next.",
+        "项目年度已结束，现在签订的合同属于下一年度。",
+    ),
+}
+
+
+def loss_sentence(loss: Loss, language: str) -> str:
+    """Return why a match was lost, in `en` or `zh-CN`."""
+    english, chinese = _LOSS_TEXTS[loss]
+    return chinese if language == CHINESE else english

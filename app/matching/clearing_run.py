@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.kit.db import SYSTEM, Database
-from app.kit.errors import Problem
+from app.kit.errors import CONFLICT, Problem
 from app.kit.problems import is_unavailable
 from app.kit.time import format_rfc3339, from_hour_index
 from app.matching import clearing_errors as ends
@@ -172,8 +172,7 @@ async def _run(
         except RunEndedError as ended:
             await _fail(database, clearing, ended.error, ended.status, clock())
         except Problem as problem:
-            end = ends.PROGRAMME_CLOSED if problem.code is PROGRAMME_NOT_OPEN else ends.NOT_APPLIED
-            await _fail(database, clearing, error_json(end, why=problem.detail()), Status.FAILED, clock())
+            await _fail(database, clearing, _refusal(problem), Status.FAILED, clock())
         except InstanceError as error:
             await _fail(database, clearing, error_json(ends.REFUSED, why=str(error)), Status.FAILED, clock())
     except Exception as error:  # noqa: BLE001  whatever it was, the run must end and say so
@@ -213,6 +212,15 @@ async def _clear(
     files = await asyncio.to_thread(_pack, snapshot, body)
     progress.is_ending = True
     await database.retrying(lambda: finish(database, clearing, snapshot, outcome, files, clock()))
+
+
+def _refusal(problem: Problem) -> dict[str, Any]:
+    """Return what a refusal means to whoever asked for the run."""
+    if problem.code is PROGRAMME_NOT_OPEN:
+        return error_json(ends.PROGRAMME_CLOSED, why=problem.detail())
+    if problem.code is CONFLICT:
+        return error_json(ends.TOO_BUSY)
+    return error_json(ends.NOT_APPLIED, why=problem.detail())
 
 
 def _job(snapshot: Snapshot, run: Run) -> bytes:
@@ -329,14 +337,15 @@ async def finish(
         await be_patient(session, statement_seconds=120, lock_seconds=30)
         if not await repository.lock_run(session, clearing.id, clearing.attempt):
             return False
+        # What doesn't rest on the present is written before anything that others want is locked.
+        unmatched = [_unmatched_row(snapshot, at, each) for at, each in enumerate(outcome.unmatched)]
+        await repository.add_rows(session, clearing.id, unmatched + _left_out_rows(snapshot, len(unmatched)))
+        await repository.add_file(session, clearing.id, *files)
         applied = Applied({}, {})
         if clearing.mode == ClearingMode.APPLY.value:
             applied = await apply_outcome(session, snapshot, outcome, now)
-        rows = [_match_row(snapshot, applied, at, match) for at, match in enumerate(outcome.matches)]
-        rows += [_unmatched_row(snapshot, at, each) for at, each in enumerate(outcome.unmatched)]
-        rows += _left_out_rows(snapshot, len(outcome.unmatched))
-        await repository.add_rows(session, clearing.id, rows)
-        await repository.add_file(session, clearing.id, *files)
+        matched = [_match_row(snapshot, applied, at, match) for at, match in enumerate(outcome.matches)]
+        await repository.add_rows(session, clearing.id, matched)
         await repository.finish(
             session,
             clearing.id,

@@ -11,7 +11,7 @@ from app.catalog.schemas import OfferId
 from app.demand.schemas import RequestId
 from app.kit.ids import decode_id
 from app.kit.schemas import Moment, Output
-from app.matching.clearing_errors import Loss, end_sentence
+from app.matching.clearing_errors import Loss, end_sentence, loss_sentence
 from app.matching.clearing_models import Clearing, ClearingMode, ClearingRow, ClearingState
 from app.matching.clearing_options import ClearingId
 from app.matching.core.outcome import Status
@@ -34,6 +34,7 @@ class LoserOut(Output):
     request_id: RequestId
     offer_id: OfferId
     code: Loss
+    detail: str
 
 
 class ClearingResultOut(Output):
@@ -134,7 +135,7 @@ def clearing_out(row: Clearing, caller: Caller, language: str) -> ClearingOut:
         options=row.options if whole else None,
         attempt=row.attempt if whole else None,
         progress=ClearingProgressOut(**row.progress) if whole else None,
-        result=_result(row) if whole else None,
+        result=_result(row, language) if whole else None,
         error=_error(row, language) if whole else None,
         created_at=row.created_at,
         started_at=row.started_at,
@@ -142,7 +143,7 @@ def clearing_out(row: Clearing, caller: Caller, language: str) -> ClearingOut:
     )
 
 
-def _result(row: Clearing) -> ClearingResultOut | None:
+def _result(row: Clearing, language: str) -> ClearingResultOut | None:
     if row.state != ClearingState.SUCCEEDED.value or row.objective_fen is None or row.bound_fen is None:
         return None
     matches = row.matches or 0
@@ -159,7 +160,8 @@ def _result(row: Clearing) -> ClearingResultOut | None:
                 position=each["position"],
                 request_id=decode_id("req", each["request_id"]),
                 offer_id=decode_id("offer", each["offer_id"]),
-                code=Loss(each["code"]),
+                code=(loss := Loss(each["code"])),
+                detail=loss_sentence(loss, language),
             )
             for each in row.losers
         ],
