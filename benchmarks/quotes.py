@@ -12,6 +12,7 @@ import random
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,6 +48,10 @@ class Net:
         """Draw a choice's subsidies."""
         self.purse.draw(choice.subsidies)
 
+    def afresh(self) -> "Net":
+        """Return another with the same left, to draw from."""
+        return replace(self, purse=self.purse.copy())
+
 
 class Desk:
     """What is free of a cleared market, ready for quotes."""
@@ -73,28 +78,25 @@ class Desk:
 
     def quote(self, request: Request) -> int:
         """Return how many ways were found."""
-        purse = self._purse(request.buyer)
-        net = Net(self.instance, request, purse)
-        choices = [
-            priced
-            for at, alternative in enumerate(request.alternatives)
-            for index in self.acceptance.offers(request, alternative)
-            if (
-                priced := net.price(
-                    Choice(
-                        (offer := self.instance.offers[int(index)]).ref.encode(), at, alternative.cards,
-                        alternative.hours, request.earliest_hour, request.deadline_hour, offer.price_fen,
-                    )
-                )
-            )
-            is not None
-        ]  # fmt: skip
+        net = Net(self.instance, request, self._purse(request.buyer))
+        priced = (net.price(choice) for choice in self._choices(request))
+        choices = [choice for choice in priced if choice is not None]
         free = {choice.offer: self.free[choice.offer] for choice in choices}
+        return len(best_bundles(free, choices, blocks=request.blocks, limit=OPTIONS, pricing=net.afresh))
 
-        def pricing() -> Net:
-            return replace(net, purse=purse.copy())
-
-        return len(best_bundles(free, choices, blocks=request.blocks, limit=OPTIONS, pricing=pricing))
+    def _choices(self, request: Request) -> Iterator[Choice]:
+        for at, alternative in enumerate(request.alternatives):
+            for index in self.acceptance.offers(request, alternative):
+                offer = self.instance.offers[int(index)]
+                yield Choice(
+                    offer=offer.ref.encode(),
+                    alternative=at,
+                    cards=alternative.cards,
+                    hours=alternative.hours,
+                    low=request.earliest_hour,
+                    high=request.deadline_hour,
+                    price_fen=offer.price_fen,
+                )
 
     def _purse(self, buyer: str) -> Purse:
         options = self.options[buyer]

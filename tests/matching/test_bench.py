@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from app.commands.clearing import clearing
 from app.matching.files import read_market
 from benchmarks.clearing import BEGIN, END, keep, write_markdown
 from benchmarks.clearing_bars import BARS, judge_bars, judge_guards, markdown
@@ -158,3 +160,16 @@ def test_one_guard_for_real(tmp_path: Path) -> None:
     assert guard["holds"]
     assert all(run["verified_in_seconds"] >= 0 for run in found["cases"][0]["runs"])
     assert "| guard-sample | clear | 20 units |" in out.read_text(encoding="utf-8")
+
+
+def test_quotes_are_timed_against_what_a_clearing_leaves(tmp_path: Path) -> None:
+    out, market = tmp_path / "o.json", str(ROOT / "app" / "demo" / "market")
+    pool = ["--set", "open-example.pool_year_cny=200000"]
+    clear = ["clear", "--market", market, "--programme", "open-example", *pool, "--method", "fcfs", "--work-limit", "2"]
+    done = CliRunner().invoke(clearing, [*clear, "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    command = [sys.executable, "benchmarks/quotes.py", market, str(out), *pool, "--quotes", "50"]
+    told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout)
+    assert told["quotes"] == 50
+    assert 0 < told["with_an_option"] <= 50
+    assert 0 < told["median_ms"] <= told["p99_ms"] <= told["slowest_ms"]

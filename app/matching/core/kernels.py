@@ -1,6 +1,6 @@
 """Compiled leaves on one (buyer, offer) pair: when a gang is free, what subsidy there is, what the rules allow.
 
-`probe`, `packing` and `quote_columns` ask them; they take arrays only, so that the search may ask them too.
+`probe` and `packing` ask them; they take arrays only, so that the search may ask them too.
 """
 
 # NumPy's stubs type an element read at an untyped index as an array; compiled code reads scalars.
