@@ -12,7 +12,10 @@ from app.commands.clearing import clearing
 from app.commands.pricing import pricing
 from app.commands.what_ifs import parse_offer_changes
 from app.demo.generate import MARKET
+from app.matching.core.codec import canonical_json
 from app.matching.core.what_if import OfferChange
+from app.matching.files import instance_of, read_market
+from app.matching.results import read_result
 from tests.matching.test_files import write_market
 
 
@@ -149,6 +152,17 @@ def test_prices_of_a_file(sample: Path) -> None:
     table = invoke(pricing, sample, "--market", MARKET, "--chip", "H100-class")
     assert "CNY per card-hour" in table.output
     assert "open-example/pool/2026" in table.output
+
+
+def test_prices_of_a_file_and_the_instance_that_was_cleared(sample: Path, tmp_path: Path) -> None:
+    run = read_result(sample).run
+    instance = instance_of(read_market(MARKET), run.programmes, run.as_of, run.limit_requests)
+    (tmp_path / "instance.json").write_text(canonical_json(instance), encoding="utf-8")
+    done = invoke(pricing, sample, "--instance", tmp_path / "instance.json", "--json")
+    assert done.exit_code == 0, done.output
+    assert done.output == invoke(pricing, sample, "--market", MARKET, "--json").output
+    both = invoke(pricing, sample, "--instance", tmp_path / "instance.json", "--market", MARKET)
+    assert (both.exit_code, "or --instance FILE" in both.output) == (2, True)
 
 
 def test_bad_input_to_prices_is_named(sample: Path, market: Path, tmp_path: Path) -> None:
