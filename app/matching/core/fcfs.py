@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from app.matching.core.columns import Columns, Demand, Pairs, Supply
 from app.matching.core.compiled import compiled
-from app.matching.core.plan import Plan, empty_slot, first_start, put, share_room, take
+from app.matching.core.kernels import earliest
+from app.matching.core.plan import Plan, empty_slot, put, share_room, take
 from app.matching.core.sigma import WIDTH, Terms, best_option
 
 I32 = npt.NDArray[np.int32]
@@ -72,9 +73,11 @@ def cheapest(
         net = given if sparing else cost - given
         if best_pair >= 0 and net > best_net:
             continue
-        start = first_start(supply, pairs, plan.free, pair)
+        low, high = pairs.first[pair], pairs.last[pair]
         if only_start >= 0:
-            start = _pinned_start(supply, pairs, plan.free, pair, only_start)
+            low, high = max(low, only_start), min(high, only_start)
+        hours = pairs.hours[pair]
+        start = earliest(supply, plan.free, offer, pairs.cards[pair], hours, low, high + hours)
         if start < 0:
             continue
         if best_pair >= 0 and net == best_net:
@@ -84,19 +87,6 @@ def cheapest(
         best_pair, best_start, best_option_id, best_net = pair, start, option, net
         sigma[:] = trial
     return best_pair, best_start, best_option_id
-
-
-@compiled
-def _pinned_start(supply: Supply, pairs: Pairs, free: I32, pair: int, start: int) -> int:
-    """Return `start` where the pair can start then, else −1."""
-    if start < pairs.first[pair] or start > pairs.last[pair]:
-        return -1
-    offer = pairs.offer[pair]
-    row = supply.row_ptr[offer] - supply.first_hour[offer]
-    for hour in range(start, start + pairs.hours[pair]):
-        if free[row + hour] < pairs.cards[pair]:
-            return -1
-    return start
 
 
 @compiled
