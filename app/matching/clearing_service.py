@@ -34,8 +34,8 @@ from app.matching.clearing_options import ClearingIn, FiltersIn
 from app.matching.comparing import compare_results
 from app.matching.comparison_schemas import ComparisonOut, comparison_out
 from app.matching.core.instance import Instance
-from app.matching.restoring import load_clearing, programmes_of
-from app.matching.results import Result, run_from_json
+from app.matching.restoring import programmes_of
+from app.matching.results import Result, run_from_json, unpack_clearing
 from app.vouchers.programmes import ProgrammeError, parse_programme
 from app.vouchers.service import list_programmes
 
@@ -180,8 +180,5 @@ async def compare(session: ReadSession, caller: Caller, this_id: UUID, other_id:
 
 
 async def _load(session: ReadSession, caller: Caller, clearing_id: UUID) -> tuple[Instance, Result]:
-    clearing = await get_clearing(session, caller, clearing_id)
-    found = await load_clearing(session, clearing_id)
-    if found is None:
-        raise NO_OUTCOME.problem(state=clearing.state)
-    return found
+    file = await get_file(session, caller, clearing_id)
+    return await asyncio.to_thread(unpack_clearing, file.instance, file.outcome)

@@ -1,8 +1,6 @@
 """What a clearing cleared, taken up again: a stored instance solved anew for a what-if."""
 
 import asyncio
-import json
-import zlib
 from dataclasses import replace
 from uuid import UUID
 
@@ -10,9 +8,8 @@ from app.kit.db import ReadSession
 from app.kit.ids import decode_id
 from app.matching import clearing_repository as repository
 from app.matching.clearing_options import ClearingIn
-from app.matching.core.codec import instance_from_json
 from app.matching.core.instance import Instance
-from app.matching.results import Result, Run, result_from_json
+from app.matching.results import Result, Run, unpack_clearing
 from app.matching.snapshot import Asker, Seller, Snapshot
 from app.matching.terms import with_numbers
 from app.vouchers.programmes import Programme, with_settings
@@ -21,14 +18,7 @@ from app.vouchers.programmes import Programme, with_settings
 async def load_clearing(session: ReadSession, clearing_id: UUID) -> tuple[Instance, Result] | None:
     """Return what a clearing cleared and what came out, `None` where it has no outcome."""
     file = await repository.get_file(session, clearing_id)
-    return None if file is None else await asyncio.to_thread(_read, file.instance, file.outcome)
-
-
-def _read(instance: bytes, outcome: bytes) -> tuple[Instance, Result]:
-    return (
-        instance_from_json(json.loads(zlib.decompress(instance))),
-        result_from_json(json.loads(zlib.decompress(outcome))),
-    )
+    return None if file is None else await asyncio.to_thread(unpack_clearing, file.instance, file.outcome)
 
 
 def programmes_of(base: Run, wanted: ClearingIn) -> tuple[Programme, ...]:

@@ -1,6 +1,7 @@
 """The file of a clearing: Outcome ⇄ JSON, as `cardhour clear` writes it and `verify-clearing` reads it."""
 
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -247,6 +248,18 @@ def read_instance(path: Path) -> Instance:
         raise InstanceError(path.name, "unreadable", str(error.strerror)) from None
     except (ValueError, RecursionError) as error:
         raise InstanceError(path.name, "not_json", str(error)) from None
+
+
+def unpack_clearing(instance: bytes, outcome: bytes) -> tuple[Instance, Result]:
+    """Return what a clearing on record cleared and what came out, both given as they are stored: compressed JSON.
+
+    Raises:
+        zlib.error, ValueError, InstanceError, ResultError: if either is not what was stored.
+    """
+    return (
+        instance_from_json(json.loads(zlib.decompress(instance))),
+        result_from_json(json.loads(zlib.decompress(outcome))),
+    )
 
 
 def result_from_json(body: Any) -> Result:

@@ -5,20 +5,16 @@ brings a line with the number of bytes of the instance, those, then the result's
 stored. Standard output takes the picture.
 """
 
-import json
 import sys
-import zlib
 
-from app.matching.core.codec import instance_from_json
-from app.matching.results import result_from_json
+from app.matching.results import unpack_clearing
 from app.reports.clearing_plot import render_clearing
 
 
 def main() -> None:
     """Draw what standard input brings."""
     size = int(sys.stdin.buffer.readline())
-    instance = instance_from_json(json.loads(zlib.decompress(sys.stdin.buffer.read(size))))
-    result = result_from_json(json.loads(zlib.decompress(sys.stdin.buffer.read())))
+    instance, result = unpack_clearing(sys.stdin.buffer.read(size), sys.stdin.buffer.read())
     sys.stdout.buffer.write(render_clearing(instance, result.run, result.outcome, sys.argv[1]))
 
 

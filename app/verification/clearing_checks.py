@@ -5,7 +5,6 @@ stored result, so that none of them can be changed alone.
 """
 
 import asyncio
-import json
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -16,12 +15,12 @@ from app.kit.ids import encode_id
 from app.kit.time import format_rfc3339, from_hour_index
 from app.matching import clearing_repository
 from app.matching.clearing_models import Clearing, ClearingMode, ClearingRow, RowKind
-from app.matching.core.codec import instance_from_json, instance_sha256
+from app.matching.core.codec import instance_sha256
 from app.matching.core.instance import Instance
 from app.matching.core.limits import InstanceError
 from app.matching.core.outcome import Match
 from app.matching.core.verify import VerificationError, verify
-from app.matching.results import Result, ResultError, result_from_json
+from app.matching.results import Result, ResultError, unpack_clearing
 from app.verification.checks import Check
 
 NAME = "clearings"
@@ -92,8 +91,7 @@ def _faults(
 ) -> tuple[str | None, list[str]]:
     """Return what is wrong with a result, and what with the rows if the result can be read."""
     try:
-        instance = instance_from_json(json.loads(zlib.decompress(packed_instance)))
-        result = result_from_json(json.loads(zlib.decompress(packed_outcome)))
+        instance, result = unpack_clearing(packed_instance, packed_outcome)
     except (zlib.error, ValueError, InstanceError, ResultError) as error:
         return str(error), []
     return _fault(instance, result), list(_row_faults(result, clearing, rows))
