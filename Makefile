@@ -9,7 +9,7 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
 	--no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint check faults bench lock clean
+.PHONY: help install demo test lint check faults bench bench-full lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 12
@@ -36,15 +36,18 @@ lint: $(INSTALLED) ## format, lint, types, import contracts
 
 check: lint test ## lint and test
 
-faults: $(INSTALLED) ## kill service, worker and PostgreSQL under load, then check that nothing was lost
+faults: $(INSTALLED) ## kill service, worker, solver and PostgreSQL under load and in clearings, then check that nothing was lost
 	CARDHOUR_FAULT_ROUNDS=$(FAULT_ROUNDS) $(BIN)/python -m pytest -q tests/faults
 
-bench: $(INSTALLED) ## benchmarks, as JSON
-	@$(BIN)/python benchmarks/capacity.py
+bench: $(INSTALLED) ## benchmarks, as JSON, in about three minutes: the guard, the ledger, small clearings
+	@$(BIN)/python benchmarks/all.py
+
+bench-full: $(INSTALLED) ## the clearing engine against all of its bars (an hour and a half); writes docs/benchmarks.md
+	@$(BIN)/python benchmarks/clearing.py --scale full --verify --markdown docs/benchmarks.md
 
 lock: ## pin and hash the dependencies again (needs uv)
-	$(COMPILE) pyproject.toml --extra fast -o requirements/base.txt
-	$(COMPILE) pyproject.toml --extra fast --group dev -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra fast --extra plot -o requirements/base.txt
+	$(COMPILE) pyproject.toml --extra fast --extra plot --group dev -o requirements/dev.txt
 	echo 'hatchling>=1.27' | $(COMPILE) - -o requirements/build.txt
 
 clean: ## remove what was made here

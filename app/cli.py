@@ -131,12 +131,14 @@ add_commands(app, keys)
 
 def main() -> None:
     """Run the command. Those that clear markets bring solver and compiler along, so they load only when named."""
-    if not sys.argv[1:] or sys.argv[1] in ("clear", "verify-clearing", "plot", "--help"):
+    if not sys.argv[1:] or sys.argv[1] in ("clear", "verify-clearing", "checker", "plot", "prices", "--help"):
         from app.commands.clearing import clearing
         from app.commands.plotting import plotting
+        from app.commands.pricing import pricing
 
         app.add_typer(clearing)
         app.add_typer(plotting)
+        app.add_typer(pricing)
     app()
 
 

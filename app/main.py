@@ -1,5 +1,6 @@
 """The service: `create_app()` puts the API, its middleware and its handlers together."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -12,6 +13,7 @@ from app.api import router
 from app.kit.logging import RequestLog
 from app.kit.problems import ProblemBody, ProblemField, install_handlers
 from app.kit.web import AppContext
+from app.matching.core.subsidy import warm_up
 
 DESCRIPTION: Final = (
     "A matching marketplace for AI compute: suppliers list card-hours, startups post needs, and what is matched is "
@@ -31,6 +33,7 @@ def create_app(context: AppContext, *, on_close: Callable[[], Any] | None = None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        await asyncio.to_thread(warm_up)
         yield
         await context.database.dispose()
         if on_close is not None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from types import FrameType
 from typing import Final
 
 import structlog
@@ -53,7 +54,19 @@ async def _beside(*coroutines: asyncio.Task[None]) -> AsyncGenerator[None]:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, but told to stop it returns: uvicorn would raise the signal again and leave nothing to us."""
+    """uvicorn's server, but told to stop it returns: uvicorn would raise the signal again and leave nothing to us.
+
+    Streams are told to end: uvicorn waits for every answer before it lets the application know.
+    """
+
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop, and end the streams."""
+        self._stopping.set()
+        super().handle_exit(sig, frame)
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -70,7 +83,8 @@ class _Server(uvicorn.Server):
 
 def serve(runtime: Runtime, *, host: str, port: int, with_worker: bool) -> None:
     """Serve until told to stop; the runtime must have been started and its database migrated."""
-    app = create_app(runtime.context(runtime.database(APP_ROLE)))
+    context = runtime.context(runtime.database(APP_ROLE))
+    app = create_app(context)
     server = _Server(
         uvicorn.Config(
             app,
@@ -80,7 +94,8 @@ def serve(runtime: Runtime, *, host: str, port: int, with_worker: bool) -> None:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=10,
-        )
+        ),
+        context.stopping,
     )
 
     async def main() -> None:

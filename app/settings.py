@@ -35,6 +35,9 @@ class Settings(BaseSettings):
     log_json: bool | None = None
     pool_size: int = Field(default=10, ge=1, le=100)
     sweep_seconds: float = Field(default=1.0, gt=0, le=60, description="between two sweeps of the worker")
+    clearing_lease_seconds: int = Field(
+        default=30, ge=3, le=3600, description="a clearing whose worker gives no sign of life so long is taken again"
+    )
     solver_memory_mib: int = Field(
         default=4096, ge=256, le=1_048_576, description="resident memory at which a clearing's solver is stopped"
     )

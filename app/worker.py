@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -93,8 +94,10 @@ async def run(runtime: Runtime, stop: asyncio.Event) -> None:
         return int(await bulk.run_next_job(database, utc_now))
 
     async def next_clearing() -> int:
-        memory_mib = runtime.settings.solver_memory_mib
-        return int(await clearings.run_next_clearing(database, utc_now, memory_mib=memory_mib))
+        settings = runtime.settings
+        lease = timedelta(seconds=settings.clearing_lease_seconds)
+        memory_mib = settings.solver_memory_mib
+        return int(await clearings.run_next_clearing(database, utc_now, lease=lease, memory_mib=memory_mib))
 
     tasks = [
         asyncio.create_task(watch_embedded(runtime)),

@@ -16,6 +16,7 @@ from app.bulk import service as bulk
 from app.kit.db import Database
 from app.kit.web import AppContext
 from app.main import create_app
+from app.matching.clearing_run import run_next_clearing
 
 
 @contextmanager
@@ -47,14 +48,14 @@ def serving(context: AppContext) -> Generator[str]:
 
 @contextmanager
 def working(make_database: Callable[[], Database], clock: Callable[[], datetime]) -> Generator[None]:
-    """Run imports and exports as the worker does, in a thread with an event loop of its own."""
+    """Run imports, exports and clearings as the worker does, in a thread with an event loop of its own."""
     stop = threading.Event()
 
     async def work() -> None:
         database = make_database()
         try:
             while not stop.is_set():
-                if not await bulk.run_next_job(database, clock):
+                if not await bulk.run_next_job(database, clock) and not await run_next_clearing(database, clock):
                     await asyncio.sleep(0.02)
         finally:
             await database.dispose()

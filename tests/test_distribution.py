@@ -32,6 +32,7 @@ def test_the_wheel_is_whole(wheel: list[str]) -> None:
     for name in (
         "app/cli.py",
         "app/catalog/data/chips.csv",
+        "app/matching/standalone/check_clearing.py",
         "app/demo/market/offers.csv",
         "app/demo/market/requests.csv",
         "app/_migrations/env.py",
@@ -40,6 +41,11 @@ def test_the_wheel_is_whole(wheel: list[str]) -> None:
     shipped = {Path(name).name for name in wheel if name.startswith("app/_migrations/versions/")}
     assert shipped == {path.name for path in (ROOT / "migrations" / "versions").glob("*.py")}
     assert not [name for name in wheel if name.startswith("tests/") or name.endswith(".pyc")]
+
+
+def test_the_image_can_draw() -> None:
+    pinned = (ROOT / "requirements" / "base.txt").read_text(encoding="utf-8")
+    assert re.search(r"^matplotlib==", pinned, re.MULTILINE)
 
 
 def test_the_container_files_copy_what_exists() -> None:

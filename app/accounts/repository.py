@@ -1,9 +1,12 @@
 """SQL of accounts. Every query that may see others' rows takes the caller."""
 
-from datetime import datetime
+from collections.abc import Collection
+from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import Uuid, bindparam, or_, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import selectinload
 
 from app.accounts.callers import Caller
@@ -113,6 +116,28 @@ async def list_partners(session: ReadSession, list_name: str | None) -> list[Par
     if list_name is not None:
         statement = statement.where(PartnerListEntry.list_name == list_name)
     return list(await session.scalars(statement))
+
+
+async def verified_facts(session: ReadSession, org_ids: Collection[UUID]) -> list[tuple[UUID, str, Any, date]]:
+    """Return the verified facts of organisations as (organisation, key, value, valid from), the earliest first.
+
+    Runs as the system, or as one who reads all.
+    """
+    fact = OrganisationFact
+    ids = bindparam("ids", list(org_ids), type_=ARRAY(Uuid()))
+    statement = (
+        select(fact.org_id, fact.key, fact.value, fact.valid_from)
+        .where(fact.org_id == ids.any_(), fact.verified_at.is_not(None))
+        .order_by(fact.valid_from)
+    )
+    return [(org_id, key, value["value"], since) for org_id, key, value, since in await session.execute(statement)]
+
+
+async def listed_partners(session: ReadSession, names: Collection[str], day: date) -> list[tuple[UUID, str]]:
+    """Return the suppliers that are on these partner lists on a day, each with the list."""
+    entry = PartnerListEntry
+    statement = select(entry.org_id, entry.list_name).where(entry.list_name.in_(names), entry.valid_from <= day)
+    return [(org_id, name) for org_id, name in await session.execute(statement)]
 
 
 async def list_keys(session: ReadSession, org_id: UUID) -> list[ApiKey]:

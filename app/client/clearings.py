@@ -1,19 +1,25 @@
 """Clearings: asked for, watched, fetched."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 from app.client.bulk import watch_job
 from app.client.core import AsyncResource, Call, Flow, Resource, SyncResource, method, rows, steps
 from app.client.types import (
+    BudgetPriceOut,
+    ClassPricesOut,
     ClearingIn,
     ClearingOut,
     ClearingState,
     ComparisonOut,
     MatchOut,
+    PageBudgetPriceOut,
+    PageClassPricesOut,
     PageClearingOut,
     PageMatchOut,
     PageUnmatchedOut,
+    PlotFormat,
     UnmatchedOut,
 )
 
@@ -77,9 +83,46 @@ class ClearingMethods(Resource):
         return Call("GET", f"{_PATH}/{clearing_id}/certificate")
 
     @method
-    def compare(self, clearing_id: str, other_id: str) -> Call[ComparisonOut]:
-        """Two clearings side by side."""
-        return Call("GET", f"{_PATH}/{clearing_id}/compare/{other_id}")
+    def instance(self, clearing_id: str) -> Call[bytes]:
+        """What was cleared, in canonical JSON: its SHA-256 is the certificate's `instance_sha256`."""
+        return Call("GET", f"{_PATH}/{clearing_id}/instance", raw=True)
+
+    @method
+    def plot(self, clearing_id: str, *, format: PlotFormat = "svg") -> Call[bytes]:  # noqa: A002  the API's word
+        """The picture of a clearing, as `svg` or `png`."""
+        return Call("GET", f"{_PATH}/{clearing_id}/plot", {"format": format}, raw=True)
+
+    @method
+    def compare(self, clearing_id: str, other_id: str, *, most: int | None = None) -> Call[ComparisonOut]:
+        """Who gains and who loses by one clearing against another; at most so many rows of each list."""
+        return Call("GET", f"{_PATH}/{clearing_id}/compare/{other_id}", {"most": most})
+
+    def _prices(
+        self,
+        clearing_id: str,
+        *,
+        chips: Sequence[str] | None = None,
+        begin: datetime | str | None = None,
+        end: datetime | str | None = None,
+        limit: int | None = None,
+        after: str | None = None,
+        before: str | None = None,
+    ) -> Call[PageClassPricesOut]:
+        """One page of the congestion prices by chip class and day."""
+        query = {"chip": chips, "from": begin, "to": end, "limit": limit, "after": after, "before": before}
+        return Call("GET", f"{_PATH}/{clearing_id}/prices", query)
+
+    page_of_prices = method(_prices)
+    prices = rows(_prices, ClassPricesOut)
+
+    def _budgets(
+        self, clearing_id: str, *, limit: int | None = None, after: str | None = None, before: str | None = None
+    ) -> Call[PageBudgetPriceOut]:
+        """One page of the budgets with their shadow prices."""
+        return Call("GET", f"{_PATH}/{clearing_id}/budgets", {"limit": limit, "after": after, "before": before})
+
+    page_of_budgets = method(_budgets)
+    budgets = rows(_budgets, BudgetPriceOut)
 
     @method
     def events(self, clearing_id: str) -> Call[bytes]:

@@ -80,6 +80,28 @@ class BookingIn(TypedDict):
     """its number, from 1"""
 
 
+class BudgetPriceOut(TypedDict):
+    """What a clearing took of a budget, and what one more fen of it would add."""
+
+    budget: str
+    limit_fen: int
+    """what was left of it before"""
+    used_fen: int
+    unit: str
+    """weighted_fen: fen of surplus times the request's priority; or weighted_card_hours"""
+    shadow_price_micro: int
+    """millionths of the unit per fen; 0 where the budget does not bind"""
+
+
+class BudgetSideOut(TypedDict):
+    """A budget in one of two clearings."""
+
+    limit_fen: int
+    used_fen: int
+    shadow_price_micro: int
+    """millionths of the objective's unit that one more fen would add"""
+
+
 class BuyerOut(TypedDict):
     """Whose request it is."""
 
@@ -104,6 +126,21 @@ class CapacityStep(TypedDict):
 
     starts_at: str
     cards: int
+
+
+Cause: TypeAlias = Literal[
+    "request_changed",
+    "pin_changed",
+    "forbid_changed",
+    "share_changed",
+    "offer_changed",
+    "subsidy_terms_changed",
+    "budget_changed",
+    "objective_changed",
+    "competition",
+    "search",
+]
+"""What differs between the clearings that touches a request; the last two only where nothing else does."""
 
 
 ChangeOut = TypedDict(
@@ -192,6 +229,33 @@ ClearingState: TypeAlias = Literal["queued", "running", "succeeded", "failed", "
 """`queued → running → succeeded | failed`, or `cancelled`."""
 
 
+class ComparisonTotalsOut(TypedDict):
+    """This less the other, and how many gain or lose; `causes` counts the requests that each cause touches."""
+
+    blocks: int
+    card_hours: int
+    cost_fen: int
+    subsidy_fen: int
+    net_fen: int
+    surplus_fen: int
+    requests_changed: int
+    requests_gaining: int
+    gained_fen: int
+    requests_losing: int
+    lost_fen: int
+    buyers_changed: int
+    suppliers_changed: int
+    causes: dict[str, int]
+
+
+class ConfigDifferenceOut(TypedDict):
+    """A place in which what was asked for differs."""
+
+    key: str
+    this: NotRequired[Any]
+    other: NotRequired[Any]
+
+
 class ConversionOut(TypedDict):
     """P ↔ cards of one chip; 1 P is 1 000 TFLOPS of dense FP16."""
 
@@ -211,8 +275,34 @@ class DecisionIn(TypedDict):
     reason: NotRequired[str | None]
 
 
+Effect: TypeAlias = Literal[
+    "new_request",
+    "request_gone",
+    "matched",
+    "unmatched",
+    "more_blocks",
+    "fewer_blocks",
+    "moved",
+    "rescheduled",
+    "other_shape",
+    "dearer",
+    "cheaper",
+    "subsidy_gained",
+    "subsidy_lost",
+]
+"""What is otherwise for a request."""
+
+
 EmptyReason: TypeAlias = Literal[
-    "no_chip", "no_site", "too_large_for_any_offer", "no_window", "over_budget", "min_blocks", "fragmented", "sold_out"
+    "no_chip",
+    "no_site",
+    "too_large_for_any_offer",
+    "no_window",
+    "over_budget",
+    "subsidy_exhausted",
+    "min_blocks",
+    "fragmented",
+    "sold_out",
 ]
 """Why nothing can be offered: the first that holds, in this order."""
 
@@ -267,6 +357,20 @@ class FactOut(TypedDict):
     recorded_at: str
     verified_by: str | None
     verified_at: str | None
+
+
+class FateOut(TypedDict):
+    """How a request fares in one of two clearings."""
+
+    blocks: int
+    card_hours: int
+    cost_fen: int
+    subsidy_fen: int
+    net_fen: int
+    surplus_fen: int
+    offer_ids: list[str]
+    code: str | None
+    """why blocks of it are unmatched, if any are"""
 
 
 class FileCountsOut(TypedDict):
@@ -339,6 +443,17 @@ class Health(TypedDict):
     status: NotRequired[Literal["ok"]]
 
 
+class HoldingOut(TypedDict):
+    """What matches give together; surplus is unweighted."""
+
+    blocks: int
+    card_hours: int
+    cost_fen: int
+    subsidy_fen: int
+    net_fen: int
+    surplus_fen: int
+
+
 class ImportResultOut(TypedDict):
     """What an import did."""
 
@@ -383,8 +498,30 @@ Loss: TypeAlias = Literal[
     "block_taken",
     "min_blocks",
     "start_passed",
+    "not_eligible",
+    "programme_closed",
+    "programme_changed",
+    "year_over",
 ]
 """Why a match was not reserved: what changed between the snapshot and its application."""
+
+
+class MarketDifferenceOut(TypedDict):
+    """Ids that only one market has, and those that both have with other terms."""
+
+    only_in_this: list[str]
+    only_in_other: list[str]
+    changed: list[str]
+    only_in_this_count: int
+    only_in_other_count: int
+    changed_count: int
+
+
+class MarketDifferencesOut(TypedDict):
+    """How what was cleared differs."""
+
+    requests: MarketDifferenceOut
+    offers: MarketDifferenceOut
 
 
 class MatchSubsidyOut(TypedDict):
@@ -425,6 +562,25 @@ class NoticeOut(TypedDict):
 
 Objective: TypeAlias = Literal["surplus", "coverage", "thrift"]
 """What is sought first and next; see `core.objective`."""
+
+
+class OfferChangeIn(TypedDict):
+    """Another price or other cards for an offer or for all offers of a supplier: dry runs only.
+
+    One that names an offer takes the place of its supplier's.
+    """
+
+    offer_id: NotRequired[str | None]
+    supplier: NotRequired[str | None]
+    """a supplier's reference"""
+    price_fen: NotRequired[int | None]
+    """the posted price per card-hour instead, in fen"""
+    price_ppm: NotRequired[int | None]
+    """times the posted price, in parts per million, rounded half up"""
+    add_cards: NotRequired[int | None]
+    """cards more in each hour (below 0: withheld), from the first with any free to the end"""
+    cards_ppm: NotRequired[int | None]
+    """times the free cards, in parts per million, rounded down; 0 withholds all"""
 
 
 class OfferIn(TypedDict):
@@ -490,6 +646,18 @@ OrganisationState: TypeAlias = Literal["pending", "approved", "rejected", "suspe
 """Registered, and what the desk made of it."""
 
 
+class PageBudgetPriceOut(TypedDict):
+    data: list[BudgetPriceOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""
+
+
 class PageChipOut(TypedDict):
     data: list[ChipOut]
     has_more: bool
@@ -521,12 +689,33 @@ class PartnerOut(TypedDict):
     recorded_at: str
 
 
+class PartyDifferenceOut(TypedDict):
+    """A buyer or supplier whose matches differ in sum."""
+
+    ref: str
+    this: HoldingOut
+    other: HoldingOut
+
+
 class PinIn(TypedDict):
     """At least one block of the request goes on the offer, at `start` where one is given."""
 
     request_id: str
     offer_id: str
     start: NotRequired[str | None]
+
+
+PlotFormat: TypeAlias = Literal["svg", "png"]
+"""What a picture is drawn as."""
+
+
+class PriceRunOut(TypedDict):
+    """A stretch of hours at one price."""
+
+    starts_at: str
+    hours: int
+    price_micro: int
+    """millionths of the unit per card-hour; 0 where cards are plentiful"""
 
 
 PriceUnit: TypeAlias = Literal["card_hour", "instance_month"]
@@ -551,6 +740,17 @@ class ProgressOut(TypedDict):
     """0 while it is not known"""
 
 
+class QuotedSubsidyOut(TypedDict):
+    """What one programme's tier takes off a block; earmarked when the option is booked."""
+
+    programme: str
+    programme_version: int
+    tier: str
+    year: int
+    """whose budgets it draws on"""
+    amount_fen: int
+
+
 class ReasonOut(TypedDict):
     """Why nothing can be offered."""
 
@@ -568,6 +768,20 @@ class Registration(TypedDict):
     """its reference in market files; by default made from its id"""
     contact: NotRequired[str | None]
     """shown to the other side once a reservation is confirmed"""
+
+
+class RequestDifferenceOut(TypedDict):
+    """A request that fares otherwise, and what differs that touches it."""
+
+    request_id: str
+    buyer: str
+    effects: list[Effect]
+    causes: list[Cause]
+    """competition and search stand only where nothing of its own differs"""
+    surplus_gain_fen: int
+    """the buyer's surplus in this less that in the other"""
+    this: FateOut
+    other: FateOut
 
 
 RequestState: TypeAlias = Literal["open", "partly_matched", "matched", "closed", "withdrawn", "expired"]
@@ -770,6 +984,14 @@ class AffiliationList(TypedDict):
     data: list[AffiliationOut]
 
 
+class BudgetDifferenceOut(TypedDict):
+    """A budget that differs; null where there is no such budget."""
+
+    budget: str
+    this: BudgetSideOut | None
+    other: BudgetSideOut | None
+
+
 class CancelIn(TypedDict):
     """Give a reservation up before it runs."""
 
@@ -793,6 +1015,17 @@ class CapacityOut(TypedDict):
     observed_at: str
     steps: list[StepOut]
     segments: list[SegmentOut]
+
+
+class ClassPricesOut(TypedDict):
+    """Congestion prices of a chip class within one UTC day, in the hours in which it has cards on offer."""
+
+    chip_class: str
+    starts_at: str
+    """the first of its hours"""
+    unit: str
+    """weighted_fen: fen of surplus times the request's priority; or weighted_card_hours"""
+    runs: list[PriceRunOut]
 
 
 class ClearingErrorOut(TypedDict):
@@ -819,6 +1052,10 @@ class ClearingIn(TypedDict):
     forbids: NotRequired[list[ForbidIn]]
     shares: NotRequired[list[ShareIn]]
     filters: NotRequired[FiltersIn]
+    offer_changes: NotRequired[list[OfferChangeIn]]
+    """dry runs only: what if offers were so"""
+    base_clearing_id: NotRequired[str | None]
+    """dry runs only: solve again what this clearing cleared, not the open market. Its programmes are the base's (`null`), or those listed of them, with the numbers set"""
     seed: NotRequired[int]
     time_limit_s: NotRequired[int | None]
     """wall seconds for the search; 60 if null"""
@@ -982,6 +1219,7 @@ class LoserOut(TypedDict):
     request_id: str
     offer_id: str
     code: Loss
+    detail: str
 
 
 class MatchOut(TypedDict):
@@ -1082,6 +1320,18 @@ class OrganisationOut(TypedDict):
 
 class PageAccountOut(TypedDict):
     data: list[AccountOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""
+
+
+class PageClassPricesOut(TypedDict):
+    data: list[ClassPricesOut]
     has_more: bool
     """whether more lies in the direction asked for"""
     next_cursor: str | None
@@ -1205,7 +1455,10 @@ class PlacementOut(TypedDict):
     """fen per card-hour"""
     cost_fen: int
     """price × cards × hours"""
+    subsidies: list[QuotedSubsidyOut]
+    """what vouchers take off, by programme and tier"""
     subsidy_fen: int
+    """what vouchers take off in all"""
     net_fen: int
     """cost less subsidy: what the buyer pays"""
 
@@ -1339,59 +1592,36 @@ class RequestPatch(TypedDict):
     """all site rules, instead of what they were"""
 
 
-class ReservationOut(TypedDict):
-    """Capacity held for one block of a request on one offer, `[starts_at, ends_at)`."""
+class ReservationSubsidyOut(TypedDict):
+    """A voucher that takes something off what a reservation costs."""
 
-    id: str
-    state: ReservationState
-    request_id: str
-    block: int
-    """which of the request's blocks, from 0"""
-    offer_id: str
-    offer_ref: str
-    chip_model: str
-    region: str
-    buyer_org_id: str
-    supplier_org_id: str
-    cards: int
-    starts_at: str
-    ends_at: str
-    hours: int
-    """whole hours from start to end"""
-    price_fen: int
-    """fen per card-hour"""
-    cost_fen: int
-    """price × cards × hours"""
-    subsidy_fen: int
-    net_fen: int
-    """what the buyer pays"""
-    currency: NotRequired[Literal["CNY"]]
-    hold_ends_at: str | None
-    """until when both sides must have accepted; null once confirmed"""
-    buyer_accepted_at: str | None
-    supplier_accepted_at: str | None
-    reason_code: str | None
-    """why it was cancelled or expired, else null"""
-    reason_detail: str | None
-    version: int
-    """what the ETag is made of"""
-    created_at: str
-    updated_at: str
+    voucher_id: str
+    programme: str
+    tier: str
+    amount_fen: int
+    """earmarked for it"""
+    state: VoucherState
 
 
 class SideOut(TypedDict):
-    """One of two clearings compared."""
+    """One of two clearings compared. Money is unweighted but for the objective and its bound."""
 
     id: str
     status: Status
+    objective: str
+    """the first objective"""
+    unit: str
     objective_fen: int
     bound_fen: int
+    gap: float
     matches: int
+    """blocks matched"""
     requests_matched: int
     card_hours: int
     cost_fen: int
     subsidy_fen: int
     net_fen: int
+    surplus_fen: int
 
 
 class VoucherOut(TypedDict):
@@ -1427,16 +1657,23 @@ class ClearingResultOut(TypedDict):
 
 
 class ComparisonOut(TypedDict):
-    """Two clearings side by side, and whom the choice between them concerns."""
+    """Two clearings: what the choice between them means, and to whom. Each list begins with the largest differences."""
 
     this: SideOut
     other: SideOut
     same_instance: bool
     """both cleared the same market"""
+    config: list[ConfigDifferenceOut]
+    market: MarketDifferencesOut
+    totals: ComparisonTotalsOut
+    requests: list[RequestDifferenceOut]
+    buyers: list[PartyDifferenceOut]
+    suppliers: list[PartyDifferenceOut]
+    budgets: list[BudgetDifferenceOut]
     only_in_this: list[str]
-    """requests matched in this one alone; the first 1 000"""
+    """of the requests listed, those matched in this one alone"""
     only_in_other: list[str]
-    """requests matched in the other alone; the first 1 000"""
+    """of the requests listed, those matched in the other alone"""
 
 
 class KeyList(TypedDict):
@@ -1460,22 +1697,11 @@ class OptionOut(TypedDict):
     """its number, from 1"""
     placements: list[PlacementOut]
     net_fen: int
+    """what the buyer pays for all of them"""
 
 
 class PageRequestOut(TypedDict):
     data: list[RequestOut]
-    has_more: bool
-    """whether more lies in the direction asked for"""
-    next_cursor: str | None
-    """give as `after` for the next page; null on an empty page"""
-    previous_cursor: str | None
-    """give as `before` for the page before; null on an empty page"""
-    query: dict[str, Any]
-    """the query as understood, so that nothing was dropped silently"""
-
-
-class PageReservationOut(TypedDict):
-    data: list[ReservationOut]
     has_more: bool
     """whether more lies in the direction asked for"""
     next_cursor: str | None
@@ -1522,10 +1748,47 @@ class QuoteOut(TypedDict):
     """until when an option can be booked, as long as it is free"""
 
 
-class ReservationList(TypedDict):
-    """Reservations that were made together."""
+class ReservationOut(TypedDict):
+    """Capacity held for one block of a request on one offer, `[starts_at, ends_at)`."""
 
-    data: list[ReservationOut]
+    id: str
+    state: ReservationState
+    request_id: str
+    block: int
+    """which of the request's blocks, from 0"""
+    offer_id: str
+    offer_ref: str
+    chip_model: str
+    region: str
+    buyer_org_id: str
+    supplier_org_id: str
+    cards: int
+    starts_at: str
+    ends_at: str
+    hours: int
+    """whole hours from start to end"""
+    price_fen: int
+    """fen per card-hour"""
+    cost_fen: int
+    """price × cards × hours"""
+    subsidies: list[ReservationSubsidyOut]
+    """its vouchers, by programme; both sides see them"""
+    subsidy_fen: int
+    """what vouchers take off; at most the cost"""
+    net_fen: int
+    """what the buyer pays"""
+    currency: NotRequired[Literal["CNY"]]
+    hold_ends_at: str | None
+    """until when both sides must have accepted; null once confirmed"""
+    buyer_accepted_at: str | None
+    supplier_accepted_at: str | None
+    reason_code: str | None
+    """why it was cancelled or expired, else null"""
+    reason_detail: str | None
+    version: int
+    """what the ETag is made of"""
+    created_at: str
+    updated_at: str
 
 
 class ClearingOut(TypedDict):
@@ -1556,3 +1819,21 @@ class PageClearingOut(TypedDict):
     """give as `before` for the page before; null on an empty page"""
     query: dict[str, Any]
     """the query as understood, so that nothing was dropped silently"""
+
+
+class PageReservationOut(TypedDict):
+    data: list[ReservationOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""
+
+
+class ReservationList(TypedDict):
+    """Reservations that were made together."""
+
+    data: list[ReservationOut]

@@ -51,7 +51,8 @@ def quote(
 ) -> None:
     """Ask where a request, or a need, fits now: the best options, each bookable, or the reason why there is none.
 
-    Exits 1 where there is none. Example: `cardhour quote --chips class:A100-class --cards 8 --hours 24 --to +7d`
+    Net prices are what is left to pay after the buyer's vouchers, which booking sets aside. Exits 1 where there is
+    none. Example: `cardhour quote --chips class:A100-class --cards 8 --hours 24 --to +7d`
     """
     body: QuoteIn = {"limit": limit, "buyer_org_id": buyer}
     if request is not None:
@@ -108,9 +109,13 @@ def _show(answer: QuoteOut) -> None:
     if answer["reason"] is not None:
         out.print(Text.assemble(("No option: ", "bold red"), answer["reason"]["detail"]), soft_wrap=True)
         return
+    titles = [">option", "offer", "supplier", "chip", "region", "from", ">cards", ">hours", ">CNY/card-hour"]
+    given = [each for option in answer["options"] for place in option["placements"] for each in place["subsidies"]]
+    # Where no voucher takes anything off, nobody need read of them.
+    titles += [">voucher CNY", "programme"] * bool(given) + [">net CNY"]
     print_table(
-        (">option", "offer", "supplier", "chip", "region", "from", ">cards", ">hours", ">CNY/card-hour", ">net CNY"),
-        (row for option in answer["options"] for row in _option_rows(option)),
+        tuple(titles),
+        (row for option in answer["options"] for row in _option_rows(option, has_vouchers=bool(given))),
         empty="",
     )
     out.print(
@@ -120,9 +125,10 @@ def _show(answer: QuoteOut) -> None:
     )
 
 
-def _option_rows(option: OptionOut) -> list[tuple[object, ...]]:
-    return [
-        (
+def _option_rows(option: OptionOut, *, has_vouchers: bool) -> list[tuple[object, ...]]:
+    rows: list[tuple[object, ...]] = []
+    for position, placement in enumerate(option["placements"]):
+        row: list[object] = [
             option["option"] if position == 0 else "",
             placement["offer_ref"],
             placement["supplier"]["name"],
@@ -132,7 +138,10 @@ def _option_rows(option: OptionOut) -> list[tuple[object, ...]]:
             placement["cards"],
             placement["hours"],
             cny(placement["price_fen"]),
-            cny(placement["net_fen"]),
-        )
-        for position, placement in enumerate(option["placements"])
-    ]
+        ]
+        if has_vouchers:
+            given = placement["subsidies"]
+            names = ", ".join(f"{each['programme']} ({each['tier']})" for each in given)
+            row += [cny(placement["subsidy_fen"]) if given else "", names]
+        rows.append((*row, cny(placement["net_fen"])))
+    return rows

@@ -3,11 +3,14 @@
 import json
 import os
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -16,21 +19,33 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from app.commands.clearing_tables import tell_comparison
+from app.commands.what_ifs import OfferSet, Settings, parse_offer_changes, parse_settings
 from app.kit.money import PPM, format_cny
 from app.kit.time import hour_index, parse_rfc3339
+from app.matching.comparing import LISTED, compare_results
 from app.matching.core.codec import instance_sha256
 from app.matching.core.config import Forbid, Method, Objective, Pin, Share, SolverConfig
 from app.matching.core.cpsat import ModelTooLargeError
 from app.matching.core.instance import Instance
 from app.matching.core.limits import InstanceError
 from app.matching.core.objective import enabled_card_hours, windfall_fen
-from app.matching.core.outcome import Outcome, Status
+from app.matching.core.outcome import Outcome
 from app.matching.core.solve import solve
-from app.matching.core.verify import VerificationError, verify
+from app.matching.core.verify import WITH_MATCHES, VerificationError, verify
 from app.matching.core.warm import warm_up
 from app.matching.core.watch import Report
 from app.matching.files import Market, MarketError, default_as_of, instance_of, read_market
-from app.matching.results import Result, ResultError, Run, read_result, result_to_json, write_result
+from app.matching.results import (
+    Result,
+    ResultError,
+    Run,
+    read_instance,
+    read_result,
+    result_from_json,
+    result_to_json,
+    write_result,
+)
 from app.vouchers.programmes import Programme, ProgrammeError, load_programme
 
 clearing = typer.Typer(help="Clear market files and check what came of it.")
@@ -40,10 +55,13 @@ REFUSED: Final = 2
 BAD_INPUT = (MarketError, ProgrammeError, InstanceError, ModelTooLargeError, ResultError)
 
 MarketFolder = Annotated[Path, typer.Option("--market", help="Folder with offers, requests, buyers and suppliers.")]
+ClearedMarket = Annotated[Path | None, typer.Option("--market", help="Folder of the market that was cleared.")]
+InstanceFile = Annotated[Path | None, typer.Option("--instance", help="What a service says it cleared, instead.")]
 ChipsFile = Annotated[Path | None, typer.Option("--chips", help="The chips file, if it isn't beside the market.")]
 
 
-def _refuse(message: str) -> typer.Exit:
+def refuse(message: str) -> typer.Exit:
+    """Say what was refused and return the exit with it."""
     Console(stderr=True).print(f"[bold red]refused[/]: {message}", highlight=False, soft_wrap=True)
     return typer.Exit(REFUSED)
 
@@ -53,20 +71,6 @@ def _moment(text: str | None) -> datetime | None:
         return None if text is None else parse_rfc3339(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-
-
-def _settings(values: list[str], programmes: list[str]) -> dict[str, dict[str, str]]:
-    """Return the overrides by programme and key."""
-    settings: dict[str, dict[str, str]] = {programme: {} for programme in programmes}
-    for text in values:
-        name, equals, value = text.partition("=")
-        programme, dot, key = name.partition(".")
-        if not equals or not dot:
-            raise typer.BadParameter(f"{text!r} is not PROGRAMME.KEY=VALUE")
-        if programme not in settings:
-            raise typer.BadParameter(f"--set {text}: {programme!r} is not one of the --programme given")
-        settings[programme][key] = value
-    return settings
 
 
 def _pin(text: str) -> Pin:
@@ -155,8 +159,57 @@ def _load(market: Path, chips: Path | None, run: Run) -> tuple[Market, Instance,
     """Read the market and make the instance; the default of `--as-of` is filled in."""
     read = read_market(market, chips)
     as_of = run.as_of or default_as_of(read)
-    full = Run(run.solver, run.programmes, as_of, run.limit_requests)
-    return read, instance_of(read, full.programmes, as_of, full.limit_requests), full
+    full = replace(run, as_of=as_of)
+    return read, instance_of(read, full.programmes, as_of, full.limit_requests, full.offer_changes), full
+
+
+def cleared_from(result: Result, market: Path | None, chips: Path | None, file: Path | None) -> Instance:
+    """Return what a clearing's file says it cleared: a market's folder, or the file of an instance.
+
+    Raises:
+        VerificationError: if it is of another.
+        MarketError, InstanceError: if there is none that can be read.
+    """
+    if (market is None) == (file is None) or (chips is not None and market is None):
+        raise typer.BadParameter("give --market DIR (and --chips if need be), or --instance FILE")
+    if market is None:
+        assert file is not None  # noqa: S101  one of the two
+        instance, rejected = read_instance(file), ()
+    else:
+        try:
+            read, instance, _ = _load(market, chips, result.run)
+        except InstanceError as error:
+            if not error.path.startswith("config/"):
+                raise
+            raise VerificationError(str(error)) from None
+        rejected = read.rejected
+    sha256 = instance_sha256(instance)
+    if sha256 != result.instance_sha256:
+        name = "market" if file is None else "instance"
+        raise VerificationError(f"instance_sha256 is {result.instance_sha256}, the {name} gives {sha256}")
+    if rejected != result.rejected:
+        raise VerificationError("rejected_rows are not those of the market")
+    return instance
+
+
+def read_checked(file: Path, market: Path | None, chips: Path | None, instance: Path | None) -> tuple[Result, Instance]:
+    """Read a clearing that has matches and what it cleared, and check that the one is of the other and holds.
+
+    Raises:
+        VerificationError: if it is another's, has no outcome or does not hold.
+        ResultError, MarketError, InstanceError: if either can't be read.
+    """
+    result = read_result(file)
+    try:
+        cleared = cleared_from(result, market, chips, instance)
+    except VerificationError as error:
+        raise VerificationError(
+            f"{file.name} is not a clearing of this {'market' if market else 'instance'}: {error}"
+        ) from None
+    if result.outcome.status not in WITH_MATCHES:
+        raise VerificationError(f"{file.name} has nothing to show: the run ended {result.outcome.status.value}")
+    verify(cleared, result.run.solver, result.outcome, explained=False)
+    return result, cleared
 
 
 @clearing.command()
@@ -164,9 +217,7 @@ def clear(
     market: MarketFolder,
     out: Annotated[Path, typer.Option("--out", help="Where to write the result.")],
     programme: Annotated[list[str] | None, typer.Option("--programme", help="A voucher programme; repeatable.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="PROGRAMME.KEY=VALUE: another number for a what-if; repeatable.")
-    ] = None,
+    settings: Settings = None,
     method: Annotated[Method, typer.Option(help="The engine, first come first served, or one CP-SAT model.")] = (
         Method.CLEAR
     ),
@@ -175,6 +226,7 @@ def clear(
     as_of: Annotated[str | None, typer.Option(help="Whose year the contracts are of; the earliest submission.")] = None,
     chips: ChipsFile = None,
     limit_requests: Annotated[int | None, typer.Option(min=1, help="Only the first by submission.")] = None,
+    offer_set: OfferSet = None,
     pin: Annotated[list[str] | None, typer.Option("--pin", help="REQUEST=OFFER[@START]; repeatable.")] = None,
     forbid: Annotated[list[str] | None, typer.Option("--forbid", help="REQUEST=OFFER; repeatable.")] = None,
     share: Annotated[
@@ -183,6 +235,12 @@ def clear(
     time_limit: Annotated[float | None, typer.Option(min=0.01, help="Seconds for the search.")] = None,
     work_limit: Annotated[int | None, typer.Option(min=1, help="Units of work instead: reproducible.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="For the search's random choices.")] = 0,
+    against: Annotated[
+        Path | None, typer.Option("--against", help="An earlier result of this market: tell who gains, who loses, why.")
+    ] = None,
+    comparison: Annotated[
+        Path | None, typer.Option("--comparison", help="Where to write the comparison as JSON; with --against.")
+    ] = None,
 ) -> None:
     """Clear a market from files and write the result with its certificate and explanations.
 
@@ -191,8 +249,10 @@ def clear(
     console = Console(stderr=True)
     if time_limit is not None and work_limit is not None:
         raise typer.BadParameter("give --time-limit or --work-limit, not both")
+    if comparison is not None and against is None:
+        raise typer.BadParameter("--comparison goes with --against")
     names = sorted(set(programme or []))
-    chosen = _settings(settings or [], names)
+    chosen = parse_settings(settings or [], names)
     solver = SolverConfig(
         method=method,
         objective=objective,
@@ -205,18 +265,20 @@ def clear(
         work_limit=work_limit,
         workers=1 if work_limit is not None else min(64, os.cpu_count() or 1),
     )
+    wanted = Run(solver, (), _moment(as_of), limit_requests, parse_offer_changes(offer_set or []))
+    other = None if against is None else _other(against, market, chips)
     began = time.monotonic()
     try:
         programmes: tuple[Programme, ...] = tuple(load_programme(name, chosen[name]) for name in names)
-        read, instance, run = _load(market, chips, Run(solver, programmes, _moment(as_of), limit_requests))
+        read, instance, run = _load(market, chips, replace(wanted, programmes=programmes))
         with _Screen(console) as show:
             show(Report("compile", None, None, 0.0))
             warm_up()
             outcome = solve(instance, solver, progress=show)
-        if outcome.status in {Status.OPTIMAL, Status.FEASIBLE}:
+        if outcome.status in WITH_MATCHES:
             verify(instance, solver, outcome, explained=False)
     except BAD_INPUT as error:
-        raise _refuse(str(error)) from None
+        raise refuse(str(error)) from None
     body = result_to_json(
         instance_sha256(instance),
         run,
@@ -228,10 +290,25 @@ def clear(
     try:
         write_result(out, body)
     except OSError as error:
-        raise _refuse(f"{out}: {error.strerror}") from None
+        raise refuse(f"{out}: {error.strerror}") from None
     _summary(console, instance, outcome, len(read.rejected))
-    if outcome.status not in {Status.OPTIMAL, Status.FEASIBLE}:
+    if outcome.status not in WITH_MATCHES:
         raise typer.Exit(WRONG)
+    if other is not None:
+        found = compare_results((instance, result_from_json(body)), (other[1], other[0]), LISTED)
+        try:
+            if comparison is not None:
+                comparison.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise refuse(f"{comparison}: {error.strerror}") from None
+        tell_comparison(console, found, against.name if against else "")
+
+
+def _other(file: Path, market: Path, chips: Path | None) -> tuple[Result, Instance]:
+    try:
+        return read_checked(file, market, chips, None)
+    except (VerificationError, *BAD_INPUT) as error:
+        raise refuse(f"--against {error}") from None
 
 
 def _summary(console: Console, instance: Instance, outcome: Outcome, rejected: int) -> None:
@@ -257,18 +334,12 @@ def _summary(console: Console, instance: Instance, outcome: Outcome, rejected: i
     console.print(table, highlight=False)
 
 
-def _check(result: Result, market: Path, chips: Path | None) -> None:
-    """Check a clearing's file against its market.
+def _check(result: Result, instance: Instance) -> None:
+    """Check a clearing's file against what it cleared.
 
     Raises:
         VerificationError: with the first thing wrong.
     """
-    read, instance, _ = _load(market, chips, result.run)
-    sha256 = instance_sha256(instance)
-    if sha256 != result.instance_sha256:
-        raise VerificationError(f"instance_sha256 is {result.instance_sha256}, the market gives {sha256}")
-    if read.rejected != result.rejected:
-        raise VerificationError("rejected_rows are not those of the market")
     try:
         verify(instance, result.run.solver, result.outcome)
     except InstanceError as error:
@@ -279,25 +350,27 @@ def _check(result: Result, market: Path, chips: Path | None) -> None:
 
 @clearing.command("verify-clearing")
 def verify_clearing(
-    file: Annotated[Path, typer.Argument(help="What `cardhour clear` wrote.")],
-    market: MarketFolder,
+    file: Annotated[Path, typer.Argument(help="What `cardhour clear` wrote, or a service's certificate.")],
+    market: ClearedMarket = None,
     chips: ChipsFile = None,
+    instance: InstanceFile = None,
 ) -> None:
     """Check a clearing without any solver: feasibility, amounts, objective, bound, explanations.
 
-    Exits 0 if all of it holds, else 1 with the first thing wrong.
+    Exits 0 if all of it holds, else 1 with the first thing wrong. A service's clearing is checked against the instance
+    that it gives out: `cardhour clearings download`.
 
     Example: `cardhour verify-clearing --market philly-cn o.json`
     """
     console = Console(stderr=True)
     try:
         result = read_result(file)
-        _check(result, market, chips)
+        _check(result, cleared_from(result, market, chips, instance))
     except (VerificationError, ResultError) as error:
         console.print(f"[bold red]wrong[/]: {error}", highlight=False, soft_wrap=True)
         raise typer.Exit(WRONG) from None
     except (MarketError, InstanceError) as error:
-        raise _refuse(str(error)) from None
+        raise refuse(str(error)) from None
     outcome = result.outcome
     told = json.dumps(
         {
@@ -309,3 +382,24 @@ def verify_clearing(
         }
     )
     typer.echo(f"holds: {told}")
+
+
+@clearing.command("checker")
+def checker(
+    out: Annotated[Path, typer.Option(help="Folder to write it to; made if need be.", file_okay=False)],
+) -> None:
+    """Write out a second checker: one file, `check_clearing.py`, that needs only Python and NumPy, not Cardhour.
+
+    It shares no code with the engine or with `cardhour verify-clearing`. The shipped catalogue of chips goes with it,
+    for markets without a `chips.csv`.
+
+    Example: `cardhour checker --out check && python check/check_clearing.py --market philly-cn o.json`
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    for package, folder, name in (
+        ("app.matching", "standalone", "check_clearing.py"),
+        ("app.catalog", "data", "chips.csv"),
+    ):
+        with resources.as_file(resources.files(package) / folder / name) as path:
+            shutil.copyfile(path, out / name)
+        typer.echo(str(out / name))

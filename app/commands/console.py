@@ -106,7 +106,7 @@ def print_ids(rows: Iterable[Mapping[str, object]]) -> None:
         typer.echo(row["id"])
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str, to: Console = out) -> None:
     """Print rows as a table, as wide as it must be: an id that is cut can't be copied.
 
     Columns whose head begins with `>` are right-aligned.
@@ -117,10 +117,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, emp
     for row in rows:
         table.add_row(*[Text(cell_text(cell)) for cell in row])
     if not table.row_count:
-        out.print(Text(empty, "dim"))
+        to.print(Text(empty, "dim"))
         return
-    width = Measurement.get(out, out.options.update(width=_ANY_WIDTH), table).maximum
-    Console(width=max(width, out.width)).print(table)
+    width = Measurement.get(to, to.options.update(width=_ANY_WIDTH), table).maximum
+    Console(width=max(width, to.width), stderr=to.stderr).print(table)
 
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:

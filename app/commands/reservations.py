@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.client.types import AccessOut, CancelReason, ReservationOut, ReservationState, Side
+from app.client.types import AccessOut, CancelReason, ReservationOut, ReservationState, ReservationSubsidyOut, Side
 from app.commands.console import AsJson, Quiet, api, cny, local_time, print_fields, print_ids, print_json, print_table
 
 reservations = typer.Typer(help="Reservations: list, accept, cancel, extend, end, access.", no_args_is_help=True)
@@ -49,6 +49,8 @@ def _print(reservation: ReservationOut, as_json: bool) -> None:
             ("from", local_time(reservation["starts_at"])),
             ("to", f"{local_time(reservation['ends_at'])} ({reservation['hours']} hours)"),
             ("price", f"{cny(reservation['price_fen'])} CNY per card-hour"),
+            ("cost", f"{cny(reservation['cost_fen'])} CNY"),
+            *((f"voucher {each['programme']}", _voucher(each)) for each in reservation["subsidies"]),
             ("net", f"{cny(reservation['net_fen'])} CNY"),
             ("hold ends", local_time(reservation["hold_ends_at"])),
             ("buyer accepted", local_time(reservation["buyer_accepted_at"])),
@@ -57,6 +59,10 @@ def _print(reservation: ReservationOut, as_json: bool) -> None:
             ("in words", reservation["reason_detail"]),
         )
     )
+
+
+def _voucher(subsidy: ReservationSubsidyOut) -> str:
+    return f"{cny(subsidy['amount_fen'])} CNY ({subsidy['tier']}), {subsidy['state']}: {subsidy['voucher_id']}"
 
 
 @reservations.command("list")

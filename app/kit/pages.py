@@ -167,3 +167,25 @@ async def fetch_page(
         return [], False, None
     first, last = (signer.write(listing, list(sort.values(row))) for row in (rows[0], rows[-1]))
     return rows, has_more, (first, last)
+
+
+def slice_page(
+    items: Sequence[Item],
+    key: Callable[[Item], tuple[str | int, ...]],
+    page: PageRequest,
+    *,
+    signer: CursorSigner,
+    listing: str,
+) -> tuple[list[Item], bool, tuple[str, str] | None]:
+    """Cut one page of a list that is at hand, in ascending order of a unique `key`; otherwise as `fetch_page`."""
+    backwards = page.before is not None
+    cursor = page.before if backwards else page.after
+    chosen = list(items)
+    if cursor is not None:
+        wanted = tuple(signer.read(listing, cursor))
+        chosen = [item for item in chosen if (key(item) < wanted if backwards else key(item) > wanted)]
+    has_more = len(chosen) > page.limit
+    chosen = chosen[-page.limit :] if backwards else chosen[: page.limit]
+    if not chosen:
+        return [], False, None
+    return chosen, has_more, (signer.write(listing, key(chosen[0])), signer.write(listing, key(chosen[-1])))

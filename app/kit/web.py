@@ -1,7 +1,8 @@
 """What every endpoint stands on: the application's context, and queries that drop nothing silently."""
 
+import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fastapi import Request
@@ -13,17 +14,23 @@ from app.kit.errors import INVALID, FieldError
 from app.kit.pages import CursorSigner
 from app.kit.time import Clock
 
+_HEAVY: Final = 2
 _DETAIL: Final = "This path has no such query parameter; it takes: {names}"
 
 
 @dataclass(frozen=True, slots=True)
 class AppContext:
-    """What the application was started with."""
+    """What the application was started with.
+
+    Whoever stops it sets `stopping`: answers that last then end. `heavy` is held by what takes a core for seconds.
+    """
 
     database: Database
     signer: CursorSigner
     secret: bytes
     clock: Clock
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    heavy: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_HEAVY))
 
 
 def context_of(request: Request) -> AppContext:
@@ -33,11 +40,11 @@ def context_of(request: Request) -> AppContext:
 
 
 def _query_fields(dependant: Any) -> Iterator[tuple[str, bool]]:
-    for field in get_flat_params(dependant):
-        info: Any = field.field_info
+    for parameter in get_flat_params(dependant):
+        info: Any = parameter.field_info
         if info.in_ is ParamTypes.query:
             annotation = repr(info.annotation)
-            yield field.alias, "list[" in annotation or "tuple[" in annotation
+            yield parameter.alias, "list[" in annotation or "tuple[" in annotation
 
 
 async def refuse_unknown_query(request: Request) -> None:

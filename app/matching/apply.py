@@ -28,6 +28,7 @@ from app.matching.clearing_errors import Loss
 from app.matching.core.outcome import I64, Match, Outcome
 from app.matching.search import next_hour
 from app.matching.snapshot import OPEN, Snapshot, be_patient, content_of, live_blocks, residual, terms_of
+from app.matching.subsidies import Eligibility, load_eligibility, years_of
 from app.reservations.holding import earmarks_of
 from app.vouchers import service as vouchers
 from app.vouchers.budgets import Budgets, Component
@@ -85,11 +86,13 @@ class _Present:
     live: Mapping[UUID, frozenset[int]]
     free: Mapping[UUID, tuple[int, I64]]
     budgets: Mapping[tuple[str, int], Budgets]
+    ended: Mapping[str, Loss]
+    eligible: Eligibility
     used: dict[tuple[object, ...], int] = field(default_factory=lambda: defaultdict[tuple[object, ...], int](int))
 
     def take(self, match: Match) -> Loss | None:
         """Take capacity and budget for a match, or tell why it is lost; then nothing was taken."""
-        loss = self._overtaken(match)
+        loss = self._overtaken(match) or self._not_given(match)
         if loss is not None:
             return loss
         asker, seller = self.snapshot.askers[match.request], self.snapshot.sellers[match.offer]
@@ -117,6 +120,16 @@ class _Present:
         if offer is None or offer.supplier_org_id not in self.approved or terms_of(offer) != seller.terms:
             return Loss.OFFER_CHANGED
         return Loss.START_PASSED if from_hour_index(match.start_hour) <= self.now else None
+
+    def _not_given(self, match: Match) -> Loss | None:
+        """Tell why a match's vouchers are not given any more, whatever is left of their budgets."""
+        for subsidy in match.subsidies:
+            if subsidy.programme in self.ended:
+                return self.ended[subsidy.programme]
+        seller = self.snapshot.sellers[match.offer].supplier_org_id
+        tiers = [(subsidy.programme, subsidy.tier) for subsidy in match.subsidies]
+        buyer = self.snapshot.instance.requests[self.snapshot.instance.request_index[match.request]].buyer
+        return None if self.eligible.allows(buyer, seller, tiers) else Loss.NOT_ELIGIBLE
 
     def put_back(self, match: Match) -> None:
         """Give back what a match took."""
@@ -183,15 +196,11 @@ async def _lock(session: WriteSession, snapshot: Snapshot, outcome: Outcome, now
     await session.execute(_LOCK_BOOKS, {"ids": sellers})
     parties = {request.buyer_org_id for request in requests.values()}
     parties |= {offer.supplier_org_id for offer in offers.values()}
-    approved = await repository.approved_suppliers(session, parties)
+    approved = await repository.approved_organisations(session, parties)
     live = await live_blocks(session, askers)
     steps = await load_steps(session, sellers)
     usage = await load_usage(session, sellers, next_hour(now), LATEST)
-    wanted: dict[tuple[str, int], set[UUID]] = defaultdict(set)
-    for match in outcome.matches:
-        for subsidy in match.subsidies:
-            key = (subsidy.programme, snapshot.years[subsidy.programme][0])
-            wanted[key].add(snapshot.askers[match.request].buyer_org_id)
+    budgets, ended, eligible = await _lock_vouchers(session, snapshot, outcome, now)
     return _Present(
         now=now,
         snapshot=snapshot,
@@ -200,8 +209,41 @@ async def _lock(session: WriteSession, snapshot: Snapshot, outcome: Outcome, now
         approved=approved,
         live=live,
         free=_profiles(snapshot, outcome.matches, steps, usage, hour_index(next_hour(now))),
-        budgets=await vouchers.lock_budgets(session, wanted) if wanted else {},
+        budgets=budgets,
+        ended=ended,
+        eligible=eligible,
     )
+
+
+async def _lock_vouchers(
+    session: WriteSession, snapshot: Snapshot, outcome: Outcome, now: datetime
+) -> tuple[Mapping[tuple[str, int], Budgets], Mapping[str, Loss], Eligibility]:
+    """Return what is left of the budgets, locked; the programmes that have ended, and how; and who may take what."""
+    buyers: dict[str, UUID] = {}
+    wanted: dict[str, set[UUID]] = defaultdict(set)
+    suppliers: set[UUID] = set()
+    index = snapshot.instance.request_index
+    for match in outcome.matches:
+        buyer = snapshot.askers[match.request].buyer_org_id
+        buyers[snapshot.instance.requests[index[match.request]].buyer] = buyer
+        suppliers.add(snapshot.sellers[match.offer].supplier_org_id)
+        for subsidy in match.subsidies:
+            wanted[subsidy.programme].add(buyer)
+    programmes = [programme for programme in snapshot.programmes if programme.id in wanted]
+    present = years_of(programmes, now)
+    opened = await vouchers.versions_open(session, {(name, snapshot.years[name][0]) for name in wanted})
+    ended: dict[str, Loss] = {}
+    for name in wanted:
+        year, version = snapshot.years[name]
+        if (name, year) not in opened:
+            ended[name] = Loss.PROGRAMME_CLOSED
+        elif opened[name, year] != version:
+            ended[name] = Loss.PROGRAMME_CHANGED
+        elif present[name][0] != year:
+            ended[name] = Loss.YEAR_OVER
+    drawn = {(name, snapshot.years[name][0]): found for name, found in wanted.items() if name not in ended}
+    eligible = await load_eligibility(session, programmes, buyers, suppliers, now)
+    return await vouchers.lock_budgets(session, drawn) if drawn else {}, ended, eligible
 
 
 def _profiles(

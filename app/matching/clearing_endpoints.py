@@ -1,8 +1,9 @@
 """Endpoints of clearings."""
 
 import asyncio
-import json
+import zlib
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -23,14 +24,20 @@ from app.kit.errors import (
 )
 from app.kit.ids import encode_id
 from app.kit.pages import BAD_CURSOR, ONE_CURSOR, Page, Paging, listing_name, page_of
-from app.kit.problems import language_of, problems
+from app.kit.problems import is_unavailable, language_of, problems
 from app.kit.web import AppContext
 from app.kit.writes import Answer
 from app.matching import clearing_repository as repository
 from app.matching import clearing_service as service
 from app.matching.clearing_errors import (
+    BASE_HAS_FILTERS,
+    BASE_PROGRAMME,
     CLEARING_FINISHED,
+    DRY_RUN_ONLY,
     NO_OUTCOME,
+    OFFER_CHANGE_NUMBERS,
+    OFFER_CHANGE_TARGET,
+    OFFER_CHANGED_TWICE,
     ONE_LIMIT,
     PROGRAMME_SETTING,
     TOO_MANY_CLEARINGS,
@@ -42,24 +49,30 @@ from app.matching.clearing_options import ClearingIn
 from app.matching.clearing_schemas import (
     ClearingId,
     ClearingOut,
-    ComparisonOut,
     MatchOut,
     UnmatchedOut,
     clearing_out,
     match_out,
     unmatched_out,
 )
+from app.matching.comparing import LISTED
+from app.matching.comparison_schemas import ComparisonOut
 
 router = APIRouter(tags=["clearings"])
 
 _RETRY_AFTER: Final = {"Retry-After": "1"}
 _POLL_SECONDS: Final = 0.5
+# Proxies cut a connection that is silent for long, often after a minute.
+_SILENT_SECONDS: Final = 15
 _SEEN: Final = (UNAUTHENTICATED, NOT_APPROVED, NOT_FOUND)
 _EVENTS: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
         "description": "`event: progress` with the clearing as `data` whenever it changed; the last is `event: end`",
     }
+}
+_JSON: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {"application/json": {"schema": {"type": "object", "additionalProperties": True}}}}
 }
 
 
@@ -84,6 +97,14 @@ def _language(request: Request) -> str:
         PROGRAMME_SETTING,
         WHAT_IF_ONLY,
         ONE_LIMIT,
+        DRY_RUN_ONLY,
+        OFFER_CHANGE_TARGET,
+        OFFER_CHANGE_NUMBERS,
+        OFFER_CHANGED_TWICE,
+        NOT_FOUND,
+        NO_OUTCOME,
+        BASE_HAS_FILTERS,
+        BASE_PROGRAMME,
         TOO_MANY_CLEARINGS,
         IDEMPOTENCY_REQUIRED,
         IDEMPOTENCY_IN_FLIGHT,
@@ -205,24 +226,58 @@ async def list_unmatched(
 @router.get(
     "/clearings/{clearing_id}/certificate",
     summary="Get a clearing's certificate",
-    description="The whole result with its duals, in the format of `cardhour clear`: anyone can recompute the bound.",
-    responses=problems(*_SEEN, FORBIDDEN, NO_OUTCOME),
+    description=(
+        "The whole result with its duals, in the format of `cardhour clear`: with the instance, anyone can recompute it"
+        " with `cardhour verify-clearing`."
+    ),
+    response_class=Response,
+    responses=_JSON | problems(*_SEEN, FORBIDDEN, NO_OUTCOME),
 )
-async def read_certificate(clearing_id: ClearingId, caller: DeskOrAuditor, session: Reading) -> dict[str, Any]:
+async def read_certificate(clearing_id: ClearingId, caller: DeskOrAuditor, session: Reading) -> Response:
     """Return the result (the desk, auditors)."""
-    return await service.get_result(session, caller, clearing_id)
+    file = await service.get_file(session, caller, clearing_id)
+    return await _unpacked(file.outcome)
+
+
+@router.get(
+    "/clearings/{clearing_id}/instance",
+    summary="Get what a clearing cleared",
+    description=(
+        "The market as it was when the run read it, in canonical JSON: the SHA-256 of the body is the certificate's"
+        " `instance_sha256`."
+    ),
+    response_class=Response,
+    responses=_JSON | problems(*_SEEN, FORBIDDEN, NO_OUTCOME),
+)
+async def read_instance(clearing_id: ClearingId, caller: DeskOrAuditor, session: Reading) -> Response:
+    """Return the instance (the desk, auditors)."""
+    file = await service.get_file(session, caller, clearing_id)
+    return await _unpacked(file.instance)
+
+
+async def _unpacked(stored: bytes) -> Response:
+    """Return stored JSON as it is; a large one takes a while to unpack."""
+    return Response(await asyncio.to_thread(zlib.decompress, stored), media_type="application/json")
 
 
 @router.get(
     "/clearings/{clearing_id}/compare/{other_id}",
     summary="Compare two clearings",
+    description=(
+        "Who gains and who loses by the first against the other, by how much, and why: totals, what was set otherwise,"
+        " and the largest differences by request, buyer, supplier and budget."
+    ),
     responses=problems(*_SEEN, FORBIDDEN, NO_OUTCOME),
 )
 async def compare_clearings(
-    clearing_id: ClearingId, other_id: ClearingId, caller: DeskOrAuditor, session: Reading
+    clearing_id: ClearingId,
+    other_id: ClearingId,
+    caller: DeskOrAuditor,
+    session: Reading,
+    most: Annotated[int, Query(ge=0, le=LISTED, description="rows of each list at most, the largest first")] = 100,
 ) -> ComparisonOut:
     """Return two clearings side by side (the desk, auditors)."""
-    return await service.compare(session, caller, clearing_id, other_id)
+    return await service.compare(session, caller, clearing_id, other_id, most)
 
 
 @router.get(
@@ -242,16 +297,35 @@ async def follow_clearing(
 
 
 async def _events(context: AppContext, caller: Caller, clearing_id: UUID, language: str) -> AsyncGenerator[str]:
-    """Yield an event whenever the clearing changed. Each look has a session of its own: none is held while waiting."""
-    told = ""
-    while True:
-        async with context.database.read(caller.scope) as session:
-            clearing: Clearing = await service.get_clearing(session, caller, clearing_id)
-        is_over = ClearingState(clearing.state).is_over
-        data = json.dumps(clearing_out(clearing, caller, language).model_dump(mode="json"), ensure_ascii=False)
+    """Yield an event whenever the clearing changed, to its end or the service's.
+
+    Each look has a session of its own: none is held while waiting. While the database is away there is nothing to tell.
+    """
+    told, silent = "", 0
+    while not context.stopping.is_set():
+        clearing = await _look(context, caller, clearing_id)
+        is_over = clearing is not None and ClearingState(clearing.state).is_over
+        data = told if clearing is None else clearing_out(clearing, caller, language).model_dump_json(by_alias=True)
+        silent += 1
         if data != told or is_over:
             yield f"event: {'end' if is_over else 'progress'}\ndata: {data}\n\n"
-            told = data
+            told, silent = data, 0
+        elif silent * _POLL_SECONDS >= _SILENT_SECONDS:
+            yield ": nothing new\n\n"
+            silent = 0
         if is_over:
             return
-        await asyncio.sleep(_POLL_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_POLL_SECONDS):
+                await context.stopping.wait()
+
+
+async def _look(context: AppContext, caller: Caller, clearing_id: UUID) -> Clearing | None:
+    """Return the clearing as it is, or None while the database is away."""
+    try:
+        async with context.database.read(caller.scope) as session:
+            return await service.get_clearing(session, caller, clearing_id)
+    except Exception as error:
+        if not is_unavailable(error):
+            raise
+        return None

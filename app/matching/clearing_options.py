@@ -8,13 +8,16 @@ from pydantic import Field
 
 from app.catalog.schemas import OfferId
 from app.demand.schemas import RequestId
-from app.kit.ids import encode_id
+from app.kit.ids import TypeId, encode_id
 from app.kit.money import PPM
-from app.kit.schemas import HourMoment, Input, Text
+from app.kit.schemas import HourMoment, Input, PriceFen, Text
 from app.kit.time import hour_index
 from app.matching.clearing_models import ClearingMode
+from app.matching.core import limits
 from app.matching.core.config import MAX_KAPPA_PPM, Forbid, Method, Objective, Pin, Share, SolverConfig
+from app.matching.core.what_if import MAX_CHANGES, MAX_FACTOR_PPM, OFFER, SUPPLIER, OfferChange
 
+ClearingId = Annotated[UUID, TypeId("clr")]
 MAX_SECONDS = 3600
 DEFAULT_SECONDS = 60
 
@@ -63,6 +66,33 @@ class ProgrammeIn(Input):
     )
 
 
+class OfferChangeIn(Input):
+    """Another price or other cards for an offer or for all offers of a supplier: dry runs only.
+
+    One that names an offer takes the place of its supplier's.
+    """
+
+    offer_id: OfferId | None = None
+    supplier: Text | None = Field(default=None, description="a supplier's reference", examples=["example-supplier"])
+    price_fen: PriceFen | None = Field(default=None, description="the posted price per card-hour instead, in fen")
+    price_ppm: Annotated[int, Field(ge=0, le=MAX_FACTOR_PPM)] | None = Field(
+        default=None, description="times the posted price, in parts per million, rounded half up", examples=[1_100_000]
+    )
+    add_cards: Annotated[int, Field(ge=-limits.MAX_CARDS, le=limits.MAX_CARDS)] | None = Field(
+        default=None, description="cards more in each hour (below 0: withheld), from the first with any free to the end"
+    )
+    cards_ppm: Annotated[int, Field(ge=0, le=MAX_FACTOR_PPM)] | None = Field(
+        default=None, description="times the free cards, in parts per million, rounded down; 0 withholds all"
+    )
+
+    @property
+    def name(self) -> str | None:
+        """Return what the engine calls the target; `None` where not exactly one is given."""
+        if (self.offer_id is None) == (self.supplier is None):
+            return None
+        return f"{SUPPLIER}{self.supplier}" if self.offer_id is None else f"{OFFER}{offer_ref(self.offer_id)}"
+
+
 class ClearingIn(Input):
     """What to clear and how."""
 
@@ -77,6 +107,16 @@ class ClearingIn(Input):
     forbids: list[ForbidIn] = Field(default_factory=list[ForbidIn], max_length=10_000)
     shares: list[ShareIn] = Field(default_factory=list[ShareIn], max_length=1000)
     filters: FiltersIn = Field(default_factory=FiltersIn)
+    offer_changes: list[OfferChangeIn] = Field(
+        default_factory=list[OfferChangeIn], max_length=MAX_CHANGES, description="dry runs only: what if offers were so"
+    )
+    base_clearing_id: ClearingId | None = Field(
+        default=None,
+        description=(
+            "dry runs only: solve again what this clearing cleared, not the open market. Its programmes are the base's"
+            " (`null`), or those listed of them, with the numbers set"
+        ),
+    )
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     time_limit_s: Annotated[
         int | None, Field(ge=1, le=MAX_SECONDS, description=f"wall seconds for the search; {DEFAULT_SECONDS} if null")
@@ -84,6 +124,13 @@ class ClearingIn(Input):
     work_limit: Annotated[int | None, Field(ge=1, le=1_000_000, description="units of work instead: reproducible")] = (
         None
     )
+
+    def changes(self) -> tuple[OfferChange, ...]:
+        """Return the changes of offers as the engine takes them; each names one target."""
+        return tuple(
+            OfferChange(change.name or "", change.price_fen, change.price_ppm, change.add_cards, change.cards_ppm)
+            for change in self.offer_changes
+        )
 
     def solver(self, workers: int) -> SolverConfig:
         """Return the engine's configuration; requests and offers are named by their ids."""

@@ -1,7 +1,7 @@
 """SQL of clearings: made, listed, claimed under a lease, finished, and their rows."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -11,6 +11,8 @@ from sqlalchemy import BigInteger, Select, String, Uuid, and_, bindparam, exists
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.accounts.callers import Caller
+from app.catalog.models import Offer
+from app.demand.models import ComputeRequest
 from app.kit.db import ReadSession, WriteSession
 from app.kit.pages import CursorSigner, PageRequest, Sort, fetch_page
 from app.matching.clearing_models import Clearing, ClearingFile, ClearingMode, ClearingRow, ClearingState, RowKind
@@ -155,6 +157,7 @@ async def claim(session: WriteSession, now: datetime, lease: timedelta) -> Clear
     clearing.attempt += 1
     clearing.lease_ends_at = now + lease
     clearing.started_at = clearing.started_at or now
+    clearing.progress = {"phase": "reading", "best": None, "bound": None, "gap": None}
     await session.flush()
     return clearing
 
@@ -170,6 +173,15 @@ async def renew(
         .returning(Clearing.id)
     )
     return renewed.first() is not None
+
+
+async def put_back(session: WriteSession, clearing_id: UUID, attempt: int) -> None:
+    """Let a run that is still this attempt's wait for another; the attempt counts."""
+    await session.execute(
+        update(Clearing)
+        .where(Clearing.id == clearing_id, Clearing.attempt == attempt, Clearing.state == ClearingState.RUNNING.value)
+        .values(state=ClearingState.QUEUED.value, lease_ends_at=None)
+    )
 
 
 async def lock_run(session: WriteSession, clearing_id: UUID, attempt: int) -> bool:
@@ -227,6 +239,27 @@ async def add_file(session: WriteSession, clearing_id: UUID, instance: bytes, ou
 async def get_file(session: ReadSession, clearing_id: UUID) -> ClearingFile | None:
     """Return what a run cleared and what came out."""
     return await session.get(ClearingFile, clearing_id)
+
+
+async def load_parties(
+    session: ReadSession, request_ids: Iterable[UUID], offer_ids: Iterable[UUID]
+) -> tuple[dict[UUID, UUID], dict[UUID, UUID]]:
+    """Return whose each request and each offer is (with the system's eyes)."""
+    requests, offers = (
+        bindparam(name, list(ids), type_=ARRAY(Uuid()))
+        for name, ids in (("request_ids", request_ids), ("offer_ids", offer_ids))
+    )
+    buyers = await session.execute(
+        select(ComputeRequest.id, ComputeRequest.buyer_org_id).where(ComputeRequest.id == requests.any_())
+    )
+    suppliers = await session.execute(select(Offer.id, Offer.supplier_org_id).where(Offer.id == offers.any_()))
+    return {row[0]: row[1] for row in buyers}, {row[0]: row[1] for row in suppliers}
+
+
+async def get_with_rows(session: ReadSession, clearing_id: UUID) -> tuple[Clearing, list[ClearingRow]]:
+    """Return a clearing and all of its rows (for verification)."""
+    clearing = await session.get_one(Clearing, clearing_id)
+    return clearing, list(await session.scalars(select(ClearingRow).where(ClearingRow.clearing_id == clearing_id)))
 
 
 async def succeeded_ids(session: ReadSession) -> list[UUID]:

@@ -7,16 +7,17 @@ import os
 import sys
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import psutil
 import structlog
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.kit.db import SYSTEM, Database
-from app.kit.errors import Problem
+from app.kit.errors import CONFLICT, Problem
 from app.kit.problems import is_unavailable
 from app.kit.time import format_rfc3339, from_hour_index
 from app.matching import clearing_errors as ends
@@ -30,8 +31,11 @@ from app.matching.core.codec import canonical_json, instance_sha256, instance_to
 from app.matching.core.limits import InstanceError
 from app.matching.core.outcome import Match, Outcome, Status, Unmatched
 from app.matching.core.verify import VerificationError, verify
+from app.matching.core.what_if import change_offers
+from app.matching.restoring import restore_snapshot
 from app.matching.results import ResultError, Run, config_to_json, result_from_json
 from app.matching.snapshot import Snapshot, be_patient, take_snapshot
+from app.vouchers.errors import PROGRAMME_NOT_OPEN
 
 LEASE: Final = timedelta(seconds=30)
 BEAT_SECONDS: Final = 0.5
@@ -44,6 +48,8 @@ _LINE_BYTES: Final = 1 << 20
 _WALL_FACTOR: Final = 3
 _WALL_SECONDS: Final = 120
 _WALL_OF_WORK_SECONDS: Final = 3600
+# What a database that is away raises.
+_AWAY: Final = (DBAPIError, PoolTimeoutError, OSError, TimeoutError)
 _log: Final = structlog.get_logger("cardhour.clearing")
 
 
@@ -58,12 +64,19 @@ class RunEndedError(Exception):
 
 @dataclass
 class Progress:
-    """Where a run is; `is_ending` once its row is being locked to end it."""
+    """Where a run is; `is_ending` once its row is being locked to end it, `moved` when a new phase was not yet told."""
 
     phase: str = "reading"
     best: int | None = None
     bound: int | None = None
     is_ending: bool = False
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def enter(self, phase: str) -> None:
+        """Begin a phase; a new one is told at once, not with the next beat."""
+        if phase != self.phase:
+            self.phase = phase
+            self.moved.set()
 
     def as_json(self) -> dict[str, Any]:
         """Return it as it is stored."""
@@ -73,19 +86,22 @@ class Progress:
         return {"phase": self.phase, "best": self.best, "bound": self.bound, "gap": gap}
 
 
-async def run_next_clearing(database: Database, clock: Callable[[], datetime], *, memory_mib: int = MEMORY_MIB) -> bool:
+async def run_next_clearing(
+    database: Database, clock: Callable[[], datetime], *, lease: timedelta = LEASE, memory_mib: int = MEMORY_MIB
+) -> bool:
     """Run the oldest clearing that waits, or whose runner has died, to its end.
 
     Args:
         database: as the worker's role.
         clock: tells the time for leases and for what is reserved.
+        lease: how long a run stays ours without a beat; then another worker takes it.
         memory_mib: resident memory at which the solver is stopped.
 
     Returns:
         Whether there was one.
     """
     async with database.write(SYSTEM) as session:
-        clearing = await repository.claim(session, clock(), LEASE)
+        clearing = await repository.claim(session, clock(), lease)
     if clearing is None:
         return False
     progress = Progress()
@@ -94,24 +110,54 @@ async def run_next_clearing(database: Database, clock: Callable[[], datetime], *
         return True
     work = asyncio.create_task(_run(database, clearing, progress, clock, memory_mib))
     try:
-        while not (await asyncio.wait({work}, timeout=BEAT_SECONDS))[0]:
-            if not progress.is_ending and not await _beat(database, clearing, progress, clock):
+        while not await _is_done(work, progress):
+            if not progress.is_ending and not await _beat(database, clearing, progress, clock() + lease):
                 _log.info("clearing_stopped", clearing=str(clearing.id), attempt=clearing.attempt)
                 break
+    except asyncio.CancelledError:
+        # The worker is being stopped in an orderly way: the next one need not wait for the lease to lapse.
+        await _end(work)
+        await _put_back(database, clearing)
+        raise
     finally:
-        # Cancelled by the desk, taken by another, or the worker itself is being stopped: then the lease lapses.
-        work.cancel()
-        await asyncio.gather(work, return_exceptions=True)
+        # Cancelled by the desk, or taken by another: nothing of it is written any more.
+        await _end(work)
+    if not work.cancelled():
+        work.result()
     return True
 
 
-async def _beat(database: Database, clearing: Clearing, progress: Progress, clock: Callable[[], datetime]) -> bool:
+async def _is_done(work: asyncio.Task[None], progress: Progress) -> bool:
+    """Wait for the work's end, a new phase or the next beat; tell whether it was the end."""
+    moved = asyncio.create_task(progress.moved.wait())
+    try:
+        await asyncio.wait({work, moved}, timeout=BEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        moved.cancel()
+    progress.moved.clear()
+    return work.done()
+
+
+async def _end(work: asyncio.Task[None]) -> None:
+    work.cancel()
+    await asyncio.wait({work})
+
+
+async def _put_back(database: Database, clearing: Clearing) -> None:
+    """Let the run wait again, if it is still ours."""
+    try:
+        async with database.write(SYSTEM) as session:
+            await repository.put_back(session, clearing.id, clearing.attempt)
+    except _AWAY as error:
+        _log.warning("clearing_not_put_back", clearing=str(clearing.id), error=str(error))
+
+
+async def _beat(database: Database, clearing: Clearing, progress: Progress, lease_ends_at: datetime) -> bool:
     """Renew the lease and show the progress; False if the run is no longer ours."""
     try:
         async with database.write(SYSTEM) as session:
-            ends_at = clock() + LEASE
-            return await repository.renew(session, clearing.id, clearing.attempt, ends_at, progress.as_json())
-    except (DBAPIError, OSError, TimeoutError) as error:
+            return await repository.renew(session, clearing.id, clearing.attempt, lease_ends_at, progress.as_json())
+    except _AWAY as error:
         _log.warning("lease_not_renewed", clearing=str(clearing.id), error=str(error))
         return True
 
@@ -119,47 +165,62 @@ async def _beat(database: Database, clearing: Clearing, progress: Progress, cloc
 async def _run(
     database: Database, clearing: Clearing, progress: Progress, clock: Callable[[], datetime], memory_mib: int
 ) -> None:
+    """Clear; where the database is away, leave the run to be taken again once its lease lapses."""
     try:
-        await _clear(database, clearing, progress, clock, memory_mib)
-    except RunEndedError as ended:
-        await _fail(database, clearing, ended.error, ended.status, clock())
-    except Problem as problem:
-        await _fail(database, clearing, error_json(ends.PROGRAMME_CLOSED, why=problem.detail()), Status.FAILED, clock())
-    except InstanceError as error:
-        await _fail(database, clearing, error_json(ends.REFUSED, why=str(error)), Status.FAILED, clock())
+        try:
+            await _clear(database, clearing, progress, clock, memory_mib)
+        except RunEndedError as ended:
+            await _fail(database, clearing, ended.error, ended.status, clock())
+        except Problem as problem:
+            await _fail(database, clearing, _refusal(problem), Status.FAILED, clock())
+        except InstanceError as error:
+            await _fail(database, clearing, error_json(ends.REFUSED, why=str(error)), Status.FAILED, clock())
     except Exception as error:  # noqa: BLE001  whatever it was, the run must end and say so
+        if is_unavailable(error):
+            _log.warning("clearing_left_to_lapse", clearing=str(clearing.id), error=str(error))
+            return
         _log.exception("clearing_failed", clearing=str(clearing.id), attempt=clearing.attempt)
-        # Where the database is away, the run is taken again once its lease lapses.
-        if not is_unavailable(error):
-            await _fail(database, clearing, error_json(ends.FAILED), Status.FAILED, clock())
+        await _fail(database, clearing, error_json(ends.FAILED), Status.FAILED, clock())
 
 
 async def _clear(
     database: Database, clearing: Clearing, progress: Progress, clock: Callable[[], datetime], memory_mib: int
 ) -> None:
     options = ClearingIn.model_validate_json(json.dumps(clearing.options))
+    solver = options.solver(min(64, os.cpu_count() or 1))
+    changes = options.changes()
     async with database.read(SYSTEM, isolation="REPEATABLE READ") as session:
-        snapshot = await take_snapshot(session, options, clock())
-    run = Run(
-        options.solver(min(64, os.cpu_count() or 1)),
-        snapshot.programmes,
-        snapshot.moment,
-        options.filters.limit_requests,
-    )
-    progress.phase = "solving"
+        if options.base_clearing_id is None:
+            snapshot = await take_snapshot(session, options, clock())
+            run = Run(solver, snapshot.programmes, snapshot.moment, options.filters.limit_requests, changes)
+        else:
+            snapshot, base = await restore_snapshot(session, options, options.base_clearing_id)
+            joined = (*base.offer_changes, *changes)
+            run = replace(base, solver=solver, programmes=snapshot.programmes, offer_changes=joined)
+    snapshot = replace(snapshot, instance=change_offers(snapshot.instance, changes))
+    progress.enter("solving")
     job = await asyncio.to_thread(_job, snapshot, run)
     seconds = run.solver.time_limit_s
     wall = _WALL_OF_WORK_SECONDS if seconds is None else _WALL_FACTOR * seconds + _WALL_SECONDS
     body = await solve_in_process(job, wall_seconds=wall, memory_mib=memory_mib, progress=progress)
-    progress.phase = "verifying"
+    progress.enter("verifying")
     outcome = await asyncio.to_thread(check, snapshot, run, body)
     if outcome.status not in _SOLVED:
         code = {Status.INFEASIBLE: ends.INFEASIBLE, Status.TIMEOUT: ends.TIMEOUT}.get(outcome.status, ends.FAILED)
         raise RunEndedError(error_json(code, why=outcome.detail or ""), outcome.status)
-    progress.phase = "writing"
+    progress.enter("writing")
     files = await asyncio.to_thread(_pack, snapshot, body)
     progress.is_ending = True
     await database.retrying(lambda: finish(database, clearing, snapshot, outcome, files, clock()))
+
+
+def _refusal(problem: Problem) -> dict[str, Any]:
+    """Return what a refusal means to whoever asked for the run."""
+    if problem.code is PROGRAMME_NOT_OPEN:
+        return error_json(ends.PROGRAMME_CLOSED, why=problem.detail())
+    if problem.code is CONFLICT:
+        return error_json(ends.TOO_BUSY)
+    return error_json(ends.NOT_APPLIED, why=problem.detail())
 
 
 def _job(snapshot: Snapshot, run: Run) -> bytes:
@@ -255,7 +316,8 @@ async def _talk(process: asyncio.subprocess.Process, job: bytes, progress: Progr
             raise RunEndedError(error_json(ends.REFUSED, why=said["refused"]))
         if "result_bytes" in said:
             return json.loads(await process.stdout.readexactly(said["result_bytes"]))
-        progress.phase, progress.best, progress.bound = said["phase"], said["best"], said["bound"]
+        progress.best, progress.bound = said["best"], said["bound"]
+        progress.enter(said["phase"])
 
 
 async def finish(
@@ -275,14 +337,15 @@ async def finish(
         await be_patient(session, statement_seconds=120, lock_seconds=30)
         if not await repository.lock_run(session, clearing.id, clearing.attempt):
             return False
+        # What doesn't rest on the present is written before anything that others want is locked.
+        unmatched = [_unmatched_row(snapshot, at, each) for at, each in enumerate(outcome.unmatched)]
+        await repository.add_rows(session, clearing.id, unmatched + _left_out_rows(snapshot, len(unmatched)))
+        await repository.add_file(session, clearing.id, *files)
         applied = Applied({}, {})
         if clearing.mode == ClearingMode.APPLY.value:
             applied = await apply_outcome(session, snapshot, outcome, now)
-        rows = [_match_row(snapshot, applied, at, match) for at, match in enumerate(outcome.matches)]
-        rows += [_unmatched_row(snapshot, at, each) for at, each in enumerate(outcome.unmatched)]
-        rows += _left_out_rows(snapshot, len(outcome.unmatched))
-        await repository.add_rows(session, clearing.id, rows)
-        await repository.add_file(session, clearing.id, *files)
+        matched = [_match_row(snapshot, applied, at, match) for at, match in enumerate(outcome.matches)]
+        await repository.add_rows(session, clearing.id, matched)
         await repository.finish(
             session,
             clearing.id,

@@ -1,8 +1,7 @@
 """What goes out of the endpoints of clearings. Parties see their own rows, and of a match what concerns their side."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
-from uuid import UUID
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -10,14 +9,13 @@ from app.accounts.callers import Caller
 from app.accounts.schemas import OrgId
 from app.catalog.schemas import OfferId
 from app.demand.schemas import RequestId
-from app.kit.ids import TypeId, decode_id
+from app.kit.ids import decode_id
 from app.kit.schemas import Moment, Output
-from app.matching.clearing_errors import Loss, end_sentence
+from app.matching.clearing_errors import Loss, end_sentence, loss_sentence
 from app.matching.clearing_models import Clearing, ClearingMode, ClearingRow, ClearingState
+from app.matching.clearing_options import ClearingId
 from app.matching.core.outcome import Status
 from app.reservations.schemas import ReservationId
-
-ClearingId = Annotated[UUID, TypeId("clr")]
 
 
 class ClearingProgressOut(Output):
@@ -36,6 +34,7 @@ class LoserOut(Output):
     request_id: RequestId
     offer_id: OfferId
     code: Loss
+    detail: str
 
 
 class ClearingResultOut(Output):
@@ -125,31 +124,6 @@ class UnmatchedOut(Output):
     changes: list[ChangeOut]
 
 
-class SideOut(Output):
-    """One of two clearings compared."""
-
-    id: ClearingId
-    status: Status
-    objective_fen: int
-    bound_fen: int
-    matches: int
-    requests_matched: int
-    card_hours: int
-    cost_fen: int
-    subsidy_fen: int
-    net_fen: int
-
-
-class ComparisonOut(Output):
-    """Two clearings side by side, and whom the choice between them concerns."""
-
-    this: SideOut
-    other: SideOut
-    same_instance: bool = Field(description="both cleared the same market")
-    only_in_this: list[RequestId] = Field(description="requests matched in this one alone; the first 1 000")
-    only_in_other: list[RequestId] = Field(description="requests matched in the other alone; the first 1 000")
-
-
 def clearing_out(row: Clearing, caller: Caller, language: str) -> ClearingOut:
     """Return a clearing as this caller may see it."""
     whole = caller.reads_all
@@ -161,7 +135,7 @@ def clearing_out(row: Clearing, caller: Caller, language: str) -> ClearingOut:
         options=row.options if whole else None,
         attempt=row.attempt if whole else None,
         progress=ClearingProgressOut(**row.progress) if whole else None,
-        result=_result(row) if whole else None,
+        result=_result(row, language) if whole else None,
         error=_error(row, language) if whole else None,
         created_at=row.created_at,
         started_at=row.started_at,
@@ -169,7 +143,7 @@ def clearing_out(row: Clearing, caller: Caller, language: str) -> ClearingOut:
     )
 
 
-def _result(row: Clearing) -> ClearingResultOut | None:
+def _result(row: Clearing, language: str) -> ClearingResultOut | None:
     if row.state != ClearingState.SUCCEEDED.value or row.objective_fen is None or row.bound_fen is None:
         return None
     matches = row.matches or 0
@@ -186,7 +160,8 @@ def _result(row: Clearing) -> ClearingResultOut | None:
                 position=each["position"],
                 request_id=decode_id("req", each["request_id"]),
                 offer_id=decode_id("offer", each["offer_id"]),
-                code=Loss(each["code"]),
+                code=(loss := Loss(each["code"])),
+                detail=loss_sentence(loss, language),
             )
             for each in row.losers
         ],

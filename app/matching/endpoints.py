@@ -29,6 +29,7 @@ from app.kit.problems import language_of, problems
 from app.kit.schemas import Moment, Text, json_number
 from app.kit.time import format_rfc3339
 from app.kit.writes import Answer
+from app.ledger.errors import FUNDS_EXHAUSTED
 from app.matching import search, service
 from app.matching.errors import (
     BLOCKS_OF_REQUEST,
@@ -40,6 +41,7 @@ from app.matching.errors import (
     REQUEST_CHANGED,
     SHAPE_INCOMPLETE,
     SORT_NEEDS_SHAPE,
+    SUBSIDY_CHANGED,
 )
 from app.matching.schemas import BookingIn, FoundOfferOut, QuoteId, QuoteIn, QuoteOut
 from app.matching.search import OfferSort, Shape
@@ -191,8 +193,9 @@ async def search_offers(
     summary="Ask for a quote",
     description=(
         "For blocks of a posted request, or for a need: the best options now, each bookable for ten minutes as long "
-        "as it is free. Options are ordered by net cost, then earliest start, then lowest offer id. None found is an "
-        "answer too: `reason` says why."
+        "as it is free. Prices are net of the voucher programmes that the buyer's verified facts give it, with what is "
+        "left of their budgets now; `subsidies` names each programme, tier and amount. Options are ordered by net "
+        "cost, then earliest start, then lowest offer id. None found is an answer too: `reason` says why."
     ),
     status_code=201,
     response_model=QuoteOut,
@@ -241,7 +244,9 @@ async def read_quote(quote_id: QuoteId, request: Request, caller: Anyone, sessio
     summary="Book an option of a quote",
     description=(
         "All blocks of the option or none. They are held for 24 hours, or until the start if that is earlier; both "
-        "sides accept within that time. A need becomes a request of its own. Answers with the reservations by block; "
+        "sides accept within that time. A need becomes a request of its own. The subsidies quoted are earmarked with "
+        "the hold, exactly as quoted; where they are not to be had any more, the booking is refused with "
+        "`subsidy_changed` or `funds_exhausted`: ask for a new quote. Answers with the reservations by block; "
         "`Location` is the first one's."
     ),
     status_code=201,
@@ -261,6 +266,8 @@ async def read_quote(quote_id: QuoteId, request: Request, caller: Anyone, sessio
         TOO_FEW_BLOCKS,
         CAPACITY_TAKEN,
         BLOCK_TAKEN,
+        SUBSIDY_CHANGED,
+        FUNDS_EXHAUSTED,
         *_KEYED,
     ),
 )

@@ -50,6 +50,12 @@ REQUEST_CHANGED: Final = ErrorCode(
     "The request was edited since it was quoted. Ask for a new quote.",
     "该需求在报价后已被修改，请重新询价。",
 )
+SUBSIDY_CHANGED: Final = ErrorCode(
+    "subsidy_changed",
+    409,
+    "The voucher of {programme} ({tier}) that was quoted on {offer_ref} is not given any more. Ask for a new quote.",
+    "报价中资源 {offer_ref} 的 {programme}（{tier}）算力券已不再适用，请重新询价。",
+)
 QUOTE_BOOKED: Final = ErrorCode(
     "quote_booked",
     409,
@@ -66,6 +72,7 @@ class EmptyReason(StrEnum):
     TOO_LARGE = "too_large_for_any_offer"
     NO_WINDOW = "no_window"
     OVER_BUDGET = "over_budget"
+    SUBSIDY_EXHAUSTED = "subsidy_exhausted"
     MIN_BLOCKS = "min_blocks"
     FRAGMENTED = "fragmented"
     SOLD_OUT = "sold_out"
@@ -86,8 +93,12 @@ _REASON_TEXTS: Final = {
         "即使没有任何预订，也没有可接受的资源能在时间窗内连续提供所需时长。",
     ),
     EmptyReason.OVER_BUDGET: (
-        "Every offer that would do costs more than the most given.",
-        "可用资源的价格均高于上限。",
+        "Every offer that would do costs more than the most given, whatever vouchers could take off.",
+        "即使计入全部算力券补贴，可用资源的价格仍高于上限。",
+    ),
+    EmptyReason.SUBSIDY_EXHAUSTED: (
+        "The voucher budgets have not enough left to bring what would do down to the most given.",
+        "算力券剩余额度不足以将可用资源的价格降至上限以内。",
     ),
     EmptyReason.MIN_BLOCKS: (
         "Some blocks would fit now, but not as many as are asked for.",

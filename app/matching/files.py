@@ -18,6 +18,7 @@ from app.kit.money import parse_cny
 from app.kit.time import ceil_hour, floor_hour, hour_index, parse_rfc3339
 from app.matching.core import limits
 from app.matching.core.instance import Alternative, Chip, Instance, Offer, Request
+from app.matching.core.what_if import OfferChange, change_offers
 from app.matching.terms import options_and_budgets, subsidy_class
 from app.vouchers.programmes import Programme
 from app.vouchers.rules import Facts
@@ -374,12 +375,16 @@ def default_as_of(market: Market) -> datetime | None:
 
 
 def instance_of(
-    market: Market, programmes: tuple[Programme, ...], as_of: datetime | None, limit_requests: int | None
+    market: Market,
+    programmes: tuple[Programme, ...],
+    as_of: datetime | None,
+    limit_requests: int | None,
+    offer_changes: tuple[OfferChange, ...] = (),
 ) -> Instance:
-    """Return the market as an instance; a partner is one of every programme.
+    """Return the market, its offers changed for a what-if, as an instance; a partner is one of every programme.
 
     Raises:
-        InstanceError: if the market is over a limit.
+        InstanceError: if the market is over a limit, or a change does not fit it.
     """
     requests = first_requests(market, limit_requests)
     partner_of = frozenset(programme.id for programme in programmes)
@@ -389,10 +394,11 @@ def instance_of(
     options, budgets = (
         options_and_budgets(programmes, buyers, classes, as_of) if as_of is not None and programmes else ((), ())
     )
-    return Instance(
+    instance = Instance(
         chips=market.chips,
         offers=tuple(replace(offer, subsidy_class=names[offer.subsidy_class]) for offer in market.offers),
         requests=requests,
         budgets=budgets,
         options=options,
     )
+    return change_offers(instance, offer_changes)

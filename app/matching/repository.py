@@ -1,10 +1,11 @@
 """SQL of matching: pages of offers, quotes."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import BindParameter, Uuid, bindparam, delete, select
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.accounts.callers import Caller
 from app.accounts.models import Organisation, OrganisationState
@@ -14,6 +15,11 @@ from app.demand.models import ComputeRequest
 from app.kit.db import ReadSession, WriteSession
 from app.kit.pages import CursorSigner, PageRequest, Sort, fetch_page
 from app.matching.models import Quote
+
+
+def _array(ids: Collection[UUID]) -> BindParameter[Sequence[UUID]]:
+    """Return ids as one parameter, however many: a statement has 32 767 at most."""
+    return bindparam("ids", list(ids), type_=ARRAY(Uuid()))
 
 
 async def list_offers(
@@ -46,15 +52,16 @@ async def get_quote(session: ReadSession, caller: Caller, quote_id: UUID) -> Quo
 
 async def lock_offers(session: WriteSession, ids: Collection[UUID]) -> dict[UUID, Offer]:
     """Return offers, in id order, so locked that nobody edits them meanwhile (as the system)."""
-    statement = select(Offer).where(Offer.id.in_(ids)).order_by(Offer.id).with_for_update(read=True)
+    wanted = Offer.id == _array(ids).any_()
+    statement = select(Offer).where(wanted).order_by(Offer.id).with_for_update(read=True)
     rows = await session.scalars(statement.execution_options(populate_existing=True))
     return {offer.id: offer for offer in rows}
 
 
-async def approved_suppliers(session: ReadSession, ids: Collection[UUID]) -> set[UUID]:
-    """Return which of these suppliers the desk lets work."""
+async def approved_organisations(session: ReadSession, ids: Collection[UUID]) -> set[UUID]:
+    """Return which of these organisations the desk lets work."""
     approved = Organisation.state == OrganisationState.APPROVED.value
-    return set(await session.scalars(select(Organisation.id).where(Organisation.id.in_(ids), approved)))
+    return set(await session.scalars(select(Organisation.id).where(Organisation.id == _array(ids).any_(), approved)))
 
 
 async def has_request(session: ReadSession, buyer_org_id: UUID, ref: str) -> bool:

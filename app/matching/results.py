@@ -1,17 +1,21 @@
 """The file of a clearing: Outcome ⇄ JSON, as `cardhour clear` writes it and `verify-clearing` reads it."""
 
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from app.kit.time import format_rfc3339, from_hour_index, hour_index, parse_rfc3339
+from app.kit.time import floor_hour, format_rfc3339, from_hour_index, hour_index, parse_rfc3339
+from app.matching.core.codec import instance_from_json
 from app.matching.core.config import Forbid, Method, Objective, Pin, Share, SolverConfig
+from app.matching.core.instance import Instance
+from app.matching.core.limits import MAX_HOUR, InstanceError
 from app.matching.core.outcome import (
     BudgetUse,
     CapacityDual,
@@ -24,8 +28,11 @@ from app.matching.core.outcome import (
     Subsidy,
     Unmatched,
 )
+from app.matching.core.what_if import OfferChange, change_from_json, changes_to_json
 from app.matching.files import RejectedRow
 from app.vouchers.programmes import Programme, programme_from_data
+
+LAST_RUN = (MAX_HOUR, 0, 0)
 
 
 class ResultError(ValueError):
@@ -40,6 +47,7 @@ class Run:
     programmes: tuple[Programme, ...]
     as_of: datetime | None
     limit_requests: int | None
+    offer_changes: tuple[OfferChange, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,7 @@ def config_to_json(run: Run) -> dict[str, Any]:
         "programmes": [programme.numbers() for programme in run.programmes],
         "as_of": None if run.as_of is None else format_rfc3339(run.as_of),
         "limit_requests": run.limit_requests,
+        "offer_changes": changes_to_json(run.offer_changes),
         "pins": [
             {
                 "request_ref": pin.request,
@@ -124,6 +133,16 @@ def _unmatched(unmatched: Unmatched) -> dict[str, Any]:
     }
 
 
+def budget_json(use: BudgetUse) -> dict[str, str | int]:
+    """Return what was used of a budget, and its shadow price."""
+    return {
+        "budget": use.name,
+        "limit_fen": use.limit_fen,
+        "used_fen": use.used_fen,
+        "shadow_price_micro": use.shadow_price_micro,
+    }
+
+
 def _runs(row: CapacityDual) -> list[list[str | int]]:
     """Return the stretches of equal price, without those of price 0."""
     runs: list[list[str | int]] = []
@@ -165,15 +184,7 @@ def result_to_json(
             {"file": row.file, "line": row.line, "column": row.column, "code": row.code, "detail": row.detail}
             for row in rejected
         ],
-        "budgets": [
-            {
-                "budget": use.name,
-                "limit_fen": use.limit_fen,
-                "used_fen": use.used_fen,
-                "shadow_price_micro": use.shadow_price_micro,
-            }
-            for use in outcome.budgets
-        ],
+        "budgets": [budget_json(use) for use in outcome.budgets],
         "duals": {
             "capacity": [
                 {"offer_ref": row.offer, "a": row.a, "b": row.b, "runs": runs}
@@ -225,6 +236,32 @@ def read_result(path: Path) -> Result:
         raise ResultError(f"{path.name} is not a clearing's file: {error}") from None
 
 
+def read_instance(path: Path) -> Instance:
+    """Read an instance's file.
+
+    Raises:
+        InstanceError: if it can't be read or is not one.
+    """
+    try:
+        return instance_from_json(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise InstanceError(path.name, "unreadable", str(error.strerror)) from None
+    except (ValueError, RecursionError) as error:
+        raise InstanceError(path.name, "not_json", str(error)) from None
+
+
+def unpack_clearing(instance: bytes, outcome: bytes) -> tuple[Instance, Result]:
+    """Return what a clearing on record cleared and what came out, both given as they are stored: compressed JSON.
+
+    Raises:
+        zlib.error, ValueError, InstanceError, ResultError: if either is not what was stored.
+    """
+    return (
+        instance_from_json(json.loads(zlib.decompress(instance))),
+        result_from_json(json.loads(zlib.decompress(outcome))),
+    )
+
+
 def result_from_json(body: Any) -> Result:
     """Return the result that `result_to_json` wrote.
 
@@ -266,14 +303,35 @@ def run_from_json(config: dict[str, Any]) -> Run:
         programmes=tuple(programme_from_data(data, data["id"]) for data in config["programmes"]),
         as_of=None if config["as_of"] is None else parse_rfc3339(config["as_of"]),
         limit_requests=config["limit_requests"],
+        # Clearings stored before there were any have no such key.
+        offer_changes=tuple(change_from_json(change) for change in config.get("offer_changes", [])),
     )
 
 
 def _index(text: str) -> int:
-    return hour_index(parse_rfc3339(text))
+    moment = parse_rfc3339(text)
+    if moment != floor_hour(moment):
+        raise ResultError(f"{text} is not on a whole hour")
+    return hour_index(moment)
+
+
+def _require_whole(part: Any) -> None:
+    """Refuse numbers that aren't whole: `1.0` would pass for 1 in every comparison."""
+    if isinstance(part, (float, bool)):
+        raise ResultError(f"{part} stands where only whole numbers may")
+    values: list[Any] = []
+    if isinstance(part, dict):
+        values = list(cast("dict[str, Any]", part).values())
+    elif isinstance(part, list):
+        values = cast("list[Any]", part)
+    for value in values:
+        _require_whole(value)
 
 
 def _outcome_from(body: dict[str, Any]) -> Outcome:
+    for key in ("matches", "unmatched", "budgets", "duals", "objectives", "objective_fen", "bound_fen"):
+        _require_whole(body[key])
+    _require_whole(body["solver_bound_fen"])
     matches: list[Match] = []
     for row in body["matches"]:
         match = Match(
@@ -324,7 +382,9 @@ def _unmatched_from(row: dict[str, Any]) -> Unmatched:
 def _duals_from(data: dict[str, Any]) -> Duals:
     rows: list[CapacityDual] = []
     for row in data["capacity"]:
-        runs = [(_index(run[0]), int(run[1]), int(run[2])) for run in row["runs"]]
+        runs = [(_index(start), hours, price) for start, hours, price in row["runs"]]
+        if any(hours < 1 or start + hours > then for (start, hours, _), (then, _, _) in pairwise([*runs, LAST_RUN])):
+            raise ResultError(f"duals: the runs of {row['offer_ref']} are empty or overlap")
         first = min(start for start, _, _ in runs)
         prices = np.zeros(max(start + hours for start, hours, _ in runs) - first, dtype=np.int64)
         for start, hours, price in runs:

@@ -58,6 +58,16 @@ class QuoteIn(Input):
     limit: int = Field(default=5, ge=1, le=20, description="options at most")
 
 
+class QuotedSubsidyOut(Output):
+    """What one programme's tier takes off a block; earmarked when the option is booked."""
+
+    programme: str = Field(examples=["open-example"])
+    programme_version: int = Field(examples=[1])
+    tier: str = Field(examples=["general"])
+    year: int = Field(description="whose budgets it draws on", examples=[2026])
+    amount_fen: int = Field(examples=[81600])
+
+
 class PlacementOut(Output):
     """One block on one offer, `[starts_at, ends_at)`."""
 
@@ -76,7 +86,8 @@ class PlacementOut(Output):
     hours: int
     price_fen: int = Field(description="fen per card-hour")
     cost_fen: int = Field(description="price × cards × hours")
-    subsidy_fen: int
+    subsidies: list[QuotedSubsidyOut] = Field(description="what vouchers take off, by programme and tier")
+    subsidy_fen: int = Field(description="what vouchers take off in all")
     net_fen: int = Field(description="cost less subsidy: what the buyer pays")
 
 
@@ -85,7 +96,7 @@ class OptionOut(Output):
 
     option: int = Field(description="its number, from 1", examples=[1])
     placements: list[PlacementOut]
-    net_fen: int
+    net_fen: int = Field(description="what the buyer pays for all of them")
 
 
 class ReasonOut(Output):

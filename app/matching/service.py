@@ -1,6 +1,6 @@
 """Quotes and booking: the best options for a need now, and an option turned into reservations."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -24,6 +24,7 @@ from app.kit.ids import encode_id, new_id
 from app.kit.time import HOUR, format_rfc3339, from_hour_index
 from app.matching import repository
 from app.matching.core.quote import Bundle
+from app.matching.core.subsidy import Subsidy
 from app.matching.errors import (
     BLOCKS_OF_REQUEST,
     NO_SUCH_OPTION,
@@ -32,6 +33,7 @@ from app.matching.errors import (
     QUOTE_EXPIRED,
     QUOTE_STALE,
     REQUEST_CHANGED,
+    SUBSIDY_CHANGED,
     EmptyReason,
     reason_text,
 )
@@ -42,20 +44,23 @@ from app.matching.schemas import (
     NeedIn,
     OptionOut,
     PlacementOut,
+    QuotedSubsidyOut,
     QuoteIn,
     QuoteOut,
     ReasonOut,
 )
+from app.matching.subsidies import BuyerTerms, load_buyer_terms
 from app.reservations.errors import REQUEST_NOT_OPEN
 from app.reservations.holding import OPEN_STATES, Hold, hold_capacity
 from app.reservations.models import Reservation
 from app.reservations.repository import live_blocks
+from app.vouchers.budgets import Component
 
 QUOTE_LIFE: Final = timedelta(minutes=10)
 
 
 async def create_quote(session: WriteSession, caller: Caller, body: QuoteIn, now: datetime) -> Quote:
-    """Find the best options for a request's blocks, or for a need, and keep them for ten minutes.
+    """Find the best options for a request's blocks, or for a need, net of vouchers; keep them for ten minutes.
 
     Raises:
         Problem: `one_need_only`, `not_found`, `request_not_open`, `blocks_out_of_range`, what `acting_for` refuses
@@ -77,7 +82,7 @@ async def create_quote(session: WriteSession, caller: Caller, body: QuoteIn, now
             raise NOT_FOUND.problem(what="request")
         blocks = await _blocks_of_request(session, request, body.blocks)
         need, content = _need_of_request(request, len(blocks)), _content(request)
-    options, reason = await _options(session, need, blocks, limit=body.limit, now=now)
+    options, reason = await _options(session, caller, buyer_org_id, need, blocks, limit=body.limit, now=now)
     quote = Quote(
         id=new_id(),
         buyer_org_id=buyer_org_id,
@@ -125,14 +130,15 @@ def quote_out(quote: Quote, language: str) -> QuoteOut:
 
 
 async def book(session: WriteSession, caller: Caller, body: BookingIn, now: datetime) -> list[Reservation]:
-    """Reserve every block of a quote's option, or none.
+    """Reserve every block of a quote's option with the subsidies that were quoted, or none.
 
     The request is locked first (or made, for a need), then the offers are kept from being edited; that everything
     is free, and no block is taken, the database itself sees to.
 
     Raises:
         Problem: `not_found`, `quote_expired`, `no_such_option`, `request_changed`, `quote_booked`, `quote_stale`,
-            `request_not_open`, `start_passed`, `min_blocks`; `capacity_taken` and `block_taken` at the edge.
+            `subsidy_changed`, `request_not_open`, `start_passed`, `min_blocks`; `capacity_taken`, `block_taken` and
+            `funds_exhausted` at the edge.
     """
     quote = await get_quote(session, caller, body.quote_id)
     if quote.expires_at <= now:
@@ -149,10 +155,13 @@ async def book(session: WriteSession, caller: Caller, body: BookingIn, now: date
         request = await _request_of_quote(session, caller, quote, placements, now)
     async with acting_as_system(session, caller.scope):
         offers = await repository.lock_offers(session, {placement.offer_id for placement in placements})
-        approved = await repository.approved_suppliers(session, {offer.supplier_org_id for offer in offers.values()})
+        suppliers = {offer.id: offer.supplier_org_id for offer in offers.values()}
+        approved = await repository.approved_organisations(session, set(suppliers.values()))
+        terms = await load_buyer_terms(session, quote.buyer_org_id, suppliers, now)
     for placement in placements:
         offer = offers[placement.offer_id]
         _check_fresh(offer, placement, is_sold=offer.supplier_org_id in approved)
+        _check_subsidies(terms, placement)
     holds = [
         Hold(
             block=placement.block,
@@ -160,6 +169,10 @@ async def book(session: WriteSession, caller: Caller, body: BookingIn, now: date
             cards=placement.cards,
             starts_at=placement.starts_at,
             hours=placement.hours,
+            components=tuple(
+                Component(each.programme, each.programme_version, each.tier, each.year, each.amount_fen)
+                for each in placement.subsidies
+            ),
         )
         for placement in placements
     ]
@@ -172,7 +185,14 @@ async def sweep_quotes(session: WriteSession, now: datetime) -> int:
 
 
 async def _options(
-    session: ReadSession, need: Need, blocks: Sequence[int], *, limit: int, now: datetime
+    session: WriteSession,
+    caller: Caller,
+    buyer_org_id: UUID,
+    need: Need,
+    blocks: Sequence[int],
+    *,
+    limit: int,
+    now: datetime,
 ) -> tuple[list[OptionOut], EmptyReason | None]:
     """Return the options for blocks of these numbers, or why there is none."""
     offers = await find_offers(session, OfferFilter(state=OfferState.OPEN))
@@ -188,9 +208,12 @@ async def _options(
     low, high = need.window(now)
     steps = await load_steps(session, ids)
     usage = await load_usage(session, ids, from_hour_index(low), from_hour_index(max(low + 1, high)))
-    found: Answer = answer(need, pairs, steps, usage, now=now, limit=limit)
+    async with acting_as_system(session, caller.scope):
+        terms = await load_buyer_terms(session, buyer_org_id, {o.id: o.supplier_org_id for o in by_id.values()}, now)
+    found: Answer = answer(need, pairs, steps, usage, terms, now=now, limit=limit)
     options = [
-        _option(number, bundle, blocks, by_id, suppliers) for number, bundle in enumerate(found.bundles, start=1)
+        _option(number, bundle, blocks, by_id, suppliers, terms.years)
+        for number, bundle in enumerate(found.bundles, start=1)
     ]
     return options, found.reason
 
@@ -201,6 +224,7 @@ def _option(
     blocks: Sequence[int],
     offers: dict[UUID, Offer],
     suppliers: dict[UUID, Supplier],
+    years: Mapping[str, tuple[int, int]],
 ) -> OptionOut:
     placements: list[PlacementOut] = []
     for block, placed in zip(blocks, bundle, strict=True):
@@ -225,11 +249,22 @@ def _option(
                 hours=choice.hours,
                 price_fen=choice.price_fen,
                 cost_fen=choice.cost_fen,
+                subsidies=[_subsidy(subsidy, *years[subsidy.component.programme]) for subsidy in choice.subsidies],
                 subsidy_fen=choice.subsidy_fen,
                 net_fen=choice.net_fen,
             )
         )
     return OptionOut(option=number, placements=placements, net_fen=sum(each.net_fen for each in placements))
+
+
+def _subsidy(subsidy: Subsidy, year: int, version: int) -> QuotedSubsidyOut:
+    return QuotedSubsidyOut(
+        programme=subsidy.component.programme,
+        programme_version=version,
+        tier=subsidy.component.tier,
+        year=year,
+        amount_fen=subsidy.amount_fen,
+    )
 
 
 async def _blocks_of_request(session: ReadSession, request: ComputeRequest, wanted: int | None) -> tuple[int, ...]:
@@ -334,5 +369,27 @@ def _check_fresh(offer: Offer, placement: PlacementOut, *, is_sold: bool) -> Non
         raise QUOTE_STALE.problem(offer_ref=placement.offer_ref)
 
 
+def _check_subsidies(terms: BuyerTerms, placement: PlacementOut) -> None:
+    """Refuse what the buyer's facts, the supplier's partnership or the year's programmes don't give any more.
+
+    The amounts stand: price and rules are those that were quoted, and what is left of the budgets the ledger guards.
+    """
+    for each in placement.subsidies:
+        if terms.years.get(each.programme) != (each.year, each.programme_version):
+            raise _subsidy_changed(each, placement)
+    tiers = [(each.programme, each.tier) for each in placement.subsidies]
+    if not terms.allows(placement.offer_id, tiers):
+        raise _subsidy_changed(placement.subsidies[0], placement)
+
+
+def _subsidy_changed(subsidy: QuotedSubsidyOut, placement: PlacementOut) -> Problem:
+    return SUBSIDY_CHANGED.problem(programme=subsidy.programme, tier=subsidy.tier, offer_ref=placement.offer_ref)
+
+
 def _stored_options(quote: Quote) -> list[OptionOut]:
-    return [OptionOut.model_validate(option) for option in quote.options]
+    # A quote that the release before made says nothing of subsidies; it had none.
+    options = [
+        option | {"placements": [{"subsidies": []} | placement for placement in option["placements"]]}
+        for option in quote.options
+    ]
+    return [OptionOut.model_validate(option) for option in options]

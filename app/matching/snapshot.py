@@ -4,10 +4,9 @@ Requests and offers are called by their ids, buyers and suppliers by their refer
 blocks without a live reservation, capacity less what is held, budgets less what is earmarked.
 """
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
@@ -15,38 +14,23 @@ from sqlalchemy import Uuid, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import selectinload
 
-from app.accounts.models import (
-    FactKey,
-    Organisation,
-    OrganisationFact,
-    OrganisationRole,
-    OrganisationState,
-    PartnerListEntry,
-    Role,
-)
+from app.accounts.models import Organisation, OrganisationRole, OrganisationState, Role
 from app.catalog import models as catalog
 from app.catalog.repository import OfferFilter, Steps, find_chips, find_offers, load_steps, load_suppliers, load_usage
 from app.catalog.selectors import CLASS_PREFIX, SEPARATOR
 from app.demand.models import ComputeRequest, RequestState
 from app.demand.spec import whole_hours
 from app.kit.db import ReadSession
-from app.kit.money import format_cny
 from app.kit.time import LATEST, ceil_hour, floor_hour, from_hour_index, hour_index
-from app.matching.clearing_models import ClearingMode
 from app.matching.clearing_options import ClearingIn, offer_ref, req_ref
 from app.matching.core import limits
 from app.matching.core.acceptance import Acceptance
-from app.matching.core.instance import ANYWHERE, Alternative, Budget, Chip, Instance, Offer, Option, Request, Site
+from app.matching.core.instance import ANYWHERE, Alternative, Chip, Instance, Offer, Request, Site
 from app.matching.search import free_profile, next_hour
-from app.matching.terms import options_and_budgets, subsidy_class
+from app.matching.subsidies import load_options, load_partners, programmes_of, years_of
+from app.matching.terms import subsidy_class
 from app.reservations.models import LIVE, Reservation
-from app.vouchers import budgets as caps
-from app.vouchers import rules
-from app.vouchers import service as vouchers
-from app.vouchers.errors import PROGRAMME_NOT_OPEN
-from app.vouchers.programmes import Programme, parse_programme
-from app.vouchers.repository import find_versions, find_years, open_years
-from app.vouchers.rules import DatedFact, Facts
+from app.vouchers.programmes import Programme
 
 OPEN = (RequestState.OPEN.value, RequestState.PARTLY_MATCHED.value)
 _PATIENCE = text(
@@ -143,7 +127,7 @@ async def take_snapshot(session: ReadSession, wanted: ClearingIn, now: datetime)
     """
     await be_patient(session, statement_seconds=120, lock_seconds=2)
     begin = hour_index(next_hour(now))
-    programmes = await _programmes(session, wanted, now)
+    programmes = await programmes_of(session, wanted, now)
     offers = await find_offers(
         session, OfferFilter(regions=tuple(wanted.filters.regions), chip_models=tuple(wanted.filters.chip_models))
     )
@@ -153,7 +137,7 @@ async def take_snapshot(session: ReadSession, wanted: ClearingIn, now: datetime)
         if not wanted.filters.suppliers or supplier.ref in set(wanted.filters.suppliers)
     }
     offers = [offer for offer in offers if offer.supplier_org_id in supplier_refs]
-    partner_of = await _partners(session, supplier_refs, programmes, now)
+    partner_of = await load_partners(session, supplier_refs, programmes, now)
     classes = {subsidy_class(found): found for found in partner_of.values()}
     core_offers = await _offers(session, offers, supplier_refs, partner_of, begin)
     rows, buyer_refs, live = await _requests(session, wanted, now)
@@ -167,136 +151,18 @@ async def take_snapshot(session: ReadSession, wanted: ClearingIn, now: datetime)
         else:
             requests.append(_request(row, buyer_refs[row.buyer_org_id], free, begin))
     orgs = {buyer_refs[row.buyer_org_id]: row.buyer_org_id for row in rows}
-    options, budgets = await _subsidies(session, programmes, orgs, classes, now)
+    options, budgets = await load_options(session, programmes, orgs, classes, now)
     chips = [_chip(chip) for chip in await find_chips(session)]
     instance = _with_values(Instance(tuple(chips), tuple(core_offers), tuple(requests), budgets, options))
     return Snapshot(
         instance=instance,
         programmes=tuple(programmes),
-        years={each.id: (rules.contract_year(each, now), each.version) for each in programmes},
+        years=years_of(programmes, now),
         moment=now,
         askers={req_ref(r.id): Asker(r.id, r.buyer_org_id, content_of(r), _free(r, live)) for r in rows},
         sellers={offer_ref(o.id): Seller(o.id, o.supplier_org_id, terms_of(o)) for o in offers},
         left_out=tuple(left_out),
     )
-
-
-async def _programmes(session: ReadSession, wanted: ClearingIn, now: datetime) -> list[Programme]:
-    """Return the programmes of a run under the numbers that they are open with this year, or the what-if's."""
-    newest = {version.programme_id: version for version in await find_versions(session)}
-    settings = (
-        {name: dict[str, str]() for name in newest}
-        if wanted.programmes is None
-        else {each.id: dict(each.set) for each in wanted.programmes}
-    )
-    own = {name: caps.programme_of(newest[name].toml, newest[name].sha256) for name in settings if name in newest}
-    keys = {(name, rules.contract_year(programme, now)) for name, programme in own.items()}
-    years = {name: found for (name, _), found in (await open_years(session, keys) if keys else {}).items()}
-    chosen: list[Programme] = []
-    for name in sorted(settings):
-        if name not in years:
-            if wanted.programmes is None:
-                continue
-            if wanted.mode is ClearingMode.APPLY or name not in own:
-                year = rules.contract_year(own[name], now) if name in own else now.year
-                raise PROGRAMME_NOT_OPEN.problem(programme=name, year=year)
-            # A dry run tells what it would do with the numbers that it would be opened with.
-            chosen.append(parse_programme(newest[name].toml, name, settings[name]))
-            continue
-        opened_year, version = years[name]
-        opened = parse_programme(version.toml, name, settings[name])
-        numbers = {"pool_year_cny": opened_year.pool_fen, "buyer_year_cny": opened_year.buyer_year_fen}
-        update = {
-            key: None if fen is None else format_cny(fen) for key, fen in numbers.items() if key not in settings[name]
-        }
-        chosen.append(opened.model_copy(update=update))
-    return chosen
-
-
-async def _subsidies(
-    session: ReadSession,
-    programmes: Sequence[Programme],
-    buyers: Mapping[str, UUID],
-    classes: Mapping[str, frozenset[str]],
-    now: datetime,
-) -> tuple[tuple[Option, ...], tuple[Budget, ...]]:
-    if not programmes:
-        return (), ()
-    facts = await _facts(session, buyers.values(), rules.signing_day(programmes[0], now))
-    known = {name: facts.get(org_id, Facts()) for name, org_id in buyers.items()}
-    left: dict[str, int] = {}
-    opened = {(year.programme_id, year.year): year for year in await find_years(session)}
-    for programme in programmes:
-        year = rules.contract_year(programme, now)
-        row = opened.get((programme.id, year))
-        if row is None:
-            continue
-        found = await vouchers.load_budgets(session, programme.id, year, set(buyers.values()))
-        pool = caps.cny_fen(programme.pool_year_cny)
-        if pool is not None:
-            left[rules.pool_name(programme, year)] = _left(pool, row.pool_fen, found.pool_fen)
-        quota = caps.cny_fen(programme.buyer_year_cny)
-        for name, org_id in buyers.items():
-            if quota is not None:
-                key = rules.buyer_name(programme, name, year)
-                left[key] = _left(quota, row.buyer_year_fen, found.buyer_fen[org_id])
-            for tier in programme.tiers:
-                if (tier.id, org_id) in found.tier_fen:
-                    left[f"{programme.id}/{tier.id}/buyer/{name}"] = found.tier_fen[tier.id, org_id]
-    return options_and_budgets(programmes, known, classes, now, left)
-
-
-def _left(cap_fen: int, open_fen: int | None, left_fen: int | None) -> int:
-    """Return what is left of a cap, which a what-if may have set otherwise than it is open with."""
-    used = 0 if open_fen is None or left_fen is None else open_fen - left_fen
-    return max(0, cap_fen - used)
-
-
-async def _facts(session: ReadSession, orgs: Iterable[UUID], day: date) -> dict[UUID, Facts]:
-    """Return what rules read of organisations on a day: verified facts alone count."""
-    ids = bindparam("ids", list(orgs), type_=ARRAY(Uuid()))
-    fact = OrganisationFact
-    rows = await session.execute(
-        select(fact.org_id, fact.key, fact.value, fact.valid_from).where(
-            fact.org_id == ids.any_(), fact.verified_at.is_not(None)
-        )
-    )
-    history: dict[UUID, list[DatedFact]] = defaultdict(list)
-    for org_id, key, value, valid_from in rows:
-        history[org_id].append(DatedFact(key, value["value"], valid_from))
-    return {org_id: rules.facts_on(found, day) for org_id, found in history.items()}
-
-
-async def _partners(
-    session: ReadSession, suppliers: Collection[UUID], programmes: Sequence[Programme], now: datetime
-) -> dict[UUID, frozenset[str]]:
-    """Return of which programmes each supplier is a partner: by the programme's list, or of all by a verified fact."""
-    names = frozenset(programme.id for programme in programmes)
-    found: dict[UUID, frozenset[str]] = {org_id: frozenset() for org_id in suppliers}
-    if not programmes:
-        return found
-    day = rules.signing_day(programmes[0], now)
-    listed = await session.execute(
-        select(PartnerListEntry.org_id, PartnerListEntry.list_name).where(
-            PartnerListEntry.list_name.in_(names), PartnerListEntry.valid_from <= day
-        )
-    )
-    for org_id, name in listed:
-        if org_id in found:
-            found[org_id] |= {name}
-    ids = bindparam("ids", list(suppliers), type_=ARRAY(Uuid()))
-    stated = await session.execute(
-        select(OrganisationFact.org_id, OrganisationFact.value)
-        .where(
-            OrganisationFact.org_id == ids.any_(),
-            OrganisationFact.key == FactKey.PARTNER.value,
-            OrganisationFact.verified_at.is_not(None),
-            OrganisationFact.valid_from <= day,
-        )
-        .order_by(OrganisationFact.valid_from)
-    )
-    latest = {org_id: value["value"] for org_id, value in stated}
-    return {org_id: names if latest.get(org_id) is True else lists for org_id, lists in found.items()}
 
 
 async def _offers(

@@ -6,6 +6,7 @@ Drawn without a display, and alike for the same clearing: no dates or random ids
 # pyright: reportUnknownMemberType=false
 # Matplotlib's own stubs leave **kwargs without types.
 
+import io
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -25,20 +26,23 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from app.kit.money import PPM, format_cny
 from app.kit.time import from_hour_index
 from app.matching.core.instance import Instance
-from app.matching.core.outcome import Match, Outcome
+from app.matching.core.outcome import BudgetUse, Match, Outcome
 from app.matching.results import Run
-from app.reports.lanes import F64, I64, ClassUse, Lane, Window, class_use, lanes, window_of
+from app.reports.lanes import F64, I64, ClassUse, Lane, Window, class_use, dearest_budgets, lanes, window_of
 
 FORMATS: Final = ("svg", "png")
 MOST_CLASSES: Final = 6
 MOST_OFFERS: Final = 12
+MOST_BUDGETS: Final = 5
 _DPI: Final = 150
 _WIDTH: Final = 13.0
 _COLUMNS: Final = 3
 _IN_PAIRS: Final = (2, 4)
 _CLASS_HEIGHT, _LANE_HEIGHT, _HEAD, _FOOT = 1.75, 0.46, 1.45, 0.55
+_BUDGET_HEIGHT, _BUDGET_HEAD = 0.30, 0.75
 _TEXT, _FAINT, _CAPACITY, _USED, _PRICE = "#1f2933", "#7b8794", "#e4e7eb", "#3e7cb1", "#d9480f"
 _PLAIN, _SUBSIDISED = "#8fa7bf", "#2f9e6e"
 _FONTS: Final = (
@@ -64,6 +68,8 @@ _STYLE: Final[dict[str, Any]] = {
     "axes.spines.top": False,
     "path.simplify": True,
 }
+# More than so many bars, or so many hours, are drawn as pixels also in an SVG, whose size would grow with them.
+_MOST_SHAPES: Final = 3_000
 _LABEL_LENGTH: Final = 26
 _FEW_DAYS: Final = 3
 _LABELLED: Final = 0.07
@@ -83,26 +89,42 @@ def draw_clearing(instance: Instance, run: Run, outcome: Outcome, path: Path) ->
     Raises:
         OSError: if the file can't be written.
     """
+    path.write_bytes(render_clearing(instance, run, outcome, path.suffix.removeprefix(".").lower()))
+
+
+def render_clearing(instance: Instance, run: Run, outcome: Outcome, kind: str) -> bytes:
+    """Return the picture of a verified clearing, as one of `FORMATS`; however large the market, it stays small."""
     with mpl.rc_context(cast("Any", _STYLE)):
         window = window_of(instance, outcome)
         figure = _figure(
             class_use(instance, outcome, window, MOST_CLASSES),
             lanes(instance, outcome, MOST_OFFERS),
+            dearest_budgets(outcome, MOST_BUDGETS),
             window,
             run,
             outcome,
         )
         FigureCanvasAgg(figure)
-        kind = path.suffix.removeprefix(".").lower()
         metadata = {"Date": None} if kind == "svg" else {"Software": None}
-        figure.savefig(path, format=kind, dpi=_DPI, metadata=metadata, facecolor="white")
+        picture = io.BytesIO()
+        figure.savefig(picture, format=kind, dpi=_DPI, metadata=metadata, facecolor="white")
+        return picture.getvalue()
 
 
-def _figure(classes: Sequence[ClassUse], rows: Sequence[Lane], window: Window, run: Run, outcome: Outcome) -> Figure:
+def _figure(
+    classes: Sequence[ClassUse],
+    rows: Sequence[Lane],
+    budgets: Sequence[BudgetUse],
+    window: Window,
+    run: Run,
+    outcome: Outcome,
+) -> Figure:
     columns = 2 if len(classes) in _IN_PAIRS else min(_COLUMNS, max(1, len(classes)))
     class_rows = max(1, math.ceil(len(classes) / columns))
     upper, lower = class_rows * _CLASS_HEIGHT, max(3, len(rows)) * _LANE_HEIGHT
-    height = _HEAD + upper + 0.95 + lower + _FOOT
+    below = _BUDGET_HEAD + len(budgets) * _BUDGET_HEIGHT if budgets else 0.0
+    foot = _FOOT + below
+    height = _HEAD + upper + 0.95 + lower + foot
     figure = Figure(figsize=(_WIDTH, height))
     _title(figure, height, run, outcome)
     left, right = 0.105, 0.945
@@ -116,8 +138,12 @@ def _figure(classes: Sequence[ClassUse], rows: Sequence[Lane], window: Window, r
         _draw_class(axes, each, window, unit, last=index % columns == columns - 1 or index == len(classes) - 1)
         if index % columns == 0:
             axes.set_ylabel("cards")
-    lower_grid = figure.add_gridspec(1, 1, left=left, right=right, top=(_FOOT + lower) / height, bottom=_FOOT / height)
+    lower_grid = figure.add_gridspec(1, 1, left=left, right=right, top=(foot + lower) / height, bottom=foot / height)
     _draw_lanes(figure.add_subplot(lower_grid[0, 0]), rows, window, outcome)
+    if budgets:
+        top = (below - _BUDGET_HEAD + 0.15) / height
+        budget_grid = figure.add_gridspec(1, 1, left=0.235, right=0.60, top=top, bottom=0.15 / height)
+        _draw_budgets(figure.add_subplot(budget_grid[0, 0]), budgets, outcome)
     return figure
 
 
@@ -170,8 +196,9 @@ def _title(figure: Figure, height: float, run: Run, outcome: Outcome) -> None:
 
 
 def _draw_class(axes: Axes, use: ClassUse, window: Window, unit: tuple[str, float], *, last: bool) -> None:
-    axes.stairs(*_stairs(use.capacity, window), fill=True, color=_CAPACITY, linewidth=0)
-    axes.stairs(*_stairs(use.used, window), fill=True, color=_USED, linewidth=0)
+    pixels = window.hours > _MOST_SHAPES
+    axes.stairs(*_stairs(use.capacity, window), fill=True, color=_CAPACITY, linewidth=0, rasterized=pixels)
+    axes.stairs(*_stairs(use.used, window), fill=True, color=_USED, linewidth=0, rasterized=pixels)
     axes.set_ylim(0, max(1, int(use.capacity.max())) * 1.04)
     axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     _time_axis(axes, window, 4)
@@ -181,7 +208,7 @@ def _draw_class(axes: Axes, use: ClassUse, window: Window, unit: tuple[str, floa
     )
     axes.set_title(f"{use.share:.0%} matched", loc="right", fontsize=9, color=_FAINT, pad=5)
     price = axes.twinx()
-    price.stairs(*_stairs(use.price / unit[1], window), color=_PRICE, linewidth=1.2, baseline=None)
+    price.stairs(*_stairs(use.price / unit[1], window), color=_PRICE, linewidth=1.2, baseline=None, rasterized=pixels)
     price.set_ylim(0, max(_LEAST_PRICE, float(use.price.max()) / unit[1]) * 1.15)
     price.yaxis.set_major_locator(MaxNLocator(3))
     price.tick_params(colors=_PRICE, length=2)
@@ -203,7 +230,9 @@ def _draw_lanes(axes: Axes, rows: Sequence[Lane], window: Window, outcome: Outco
             _name_bar(axes, bar.match, box, end - begin, whole=bar.cards == bar.match.cards)
     for subsidised, boxes in patches.items():
         colour = _SUBSIDISED if subsidised else _PLAIN
-        axes.add_collection(PatchCollection(boxes, facecolor=colour, edgecolor="white", linewidth=0.6))
+        bars = PatchCollection(boxes, facecolor=colour, edgecolor="white", linewidth=0.6)
+        bars.set_rasterized(len(boxes) > _MOST_SHAPES)
+        axes.add_collection(bars)
     labels = [_offer_label(lane, index) for index, lane in enumerate(rows)]
     axes.set_yticks([len(rows) - 0.5 - index for index in range(len(rows))], labels)
     axes.tick_params(axis="y", length=0, labelsize=8.5, labelcolor=_TEXT)
@@ -230,14 +259,50 @@ def _draw_lanes(axes: Axes, rows: Sequence[Lane], window: Window, outcome: Outco
     )
 
 
+def _draw_budgets(axes: Axes, budgets: Sequence[BudgetUse], outcome: Outcome) -> None:
+    """Draw how much of each budget is used, and its shadow price beside it."""
+    money = _unit(outcome)[1] > 1
+    for index, use in enumerate(budgets):
+        at = len(budgets) - 1 - index
+        share = use.used_fen / use.limit_fen if use.limit_fen else 1.0
+        axes.add_patch(Rectangle((0, at + 0.2), 1, 0.6, facecolor=_CAPACITY, linewidth=0))
+        axes.add_patch(Rectangle((0, at + 0.2), share, 0.6, facecolor=_SUBSIDISED, linewidth=0))
+        # Per fen of budget the objective gains so many fen: the same number in CNY per CNY.
+        each = use.shadow_price_micro / PPM
+        told = f"{each:,.3f} CNY per CNY" if money else f"{each * 100:,.4g} weighted card-hours per CNY"
+        used, limit = (format_cny(fen).partition(".")[0] for fen in (use.used_fen, use.limit_fen))
+        axes.text(1.02, at + 0.5, f"{int(used):,} of {int(limit):,} CNY", va="center", fontsize=8.5)
+        axes.text(1.40, at + 0.5, f"shadow price {told}", va="center", fontsize=8.5, color=_PRICE)
+    labels = [_shown(use.name, f"budget {index + 1}") for index, use in enumerate(budgets)]
+    axes.set_yticks([len(budgets) - 0.5 - index for index in range(len(budgets))], labels)
+    for text, tick in zip(labels, axes.get_yticklabels(), strict=True):
+        tick.set_fontfamily(_fonts(text))
+    axes.tick_params(axis="y", length=0, labelsize=8.5, labelcolor=_TEXT)
+    axes.set_xticks([])
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, len(budgets))
+    for side in ("left", "bottom", "right"):
+        axes.spines[side].set_visible(False)
+    count = len(outcome.budgets)
+    title = f"{len(budgets)} of {count} budgets" if count > len(budgets) else "Budgets"
+    axes.set_title(
+        f"{title}: used of the limit, and what one more unit would add", loc="left", fontsize=10, fontweight="bold",
+        pad=6,
+    )  # fmt: skip
+
+
 def _open_hours(lane: Lane, window: Window) -> list[tuple[float, float]]:
     """Return the stretches in which the offer has any cards, inside the window, in days."""
     ends = [hour for hour, _ in lane.offer.steps[1:]] + [window.last]
-    return [
-        (_day_number(max(hour, window.first)), _day_number(min(end, window.last)))
-        for (hour, cards), end in zip(lane.offer.steps, ends, strict=True)
-        if cards and hour < window.last and end > window.first
-    ]
+    stretches: list[tuple[int, int]] = []
+    for (hour, cards), end in zip(lane.offer.steps, ends, strict=True):
+        first, last = max(hour, window.first), min(end, window.last)
+        if not cards or first >= last:
+            continue
+        if stretches and stretches[-1][1] == first:
+            first, _ = stretches.pop()
+        stretches.append((first, last))
+    return [(_day_number(first), _day_number(last)) for first, last in stretches]
 
 
 def _name_bar(axes: Axes, match: Match, box: Rectangle, days: float, *, whole: bool) -> None:

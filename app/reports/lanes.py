@@ -1,7 +1,6 @@
 """What the picture of a clearing shows, as numbers: use, capacity and price by chip class, matches by offer."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from app.kit.money import PPM
+from app.matching.core.congestion import PriceRun, class_names, class_prices, clip, is_pool
 from app.matching.core.instance import Instance, Offer
-from app.matching.core.outcome import CapacityDual, Match, Outcome
+from app.matching.core.outcome import BudgetUse, Match, Outcome
 
-UNCLASSIFIED: Final = "unclassified"
 _DAY: Final = 24
 _EMPTY_DAYS: Final = 14
 F64 = npt.NDArray[np.float64]
@@ -77,28 +76,26 @@ def window_of(instance: Instance, outcome: Outcome) -> Window:
 
 
 def class_use(instance: Instance, outcome: Outcome, window: Window, most: int) -> tuple[ClassUse, ...]:
-    """Return the classes with the most matched card-hours, the busiest first.
-
-    The price of a class in an hour is the mean of its offers' congestion prices, weighted by their cards.
-    """
-    chips = {chip.name: chip.chip_class or UNCLASSIFIED for chip in instance.chips}
+    """Return the classes with the most matched card-hours, the busiest first."""
+    chips = class_names(instance)
     class_of = {offer.ref: chips[offer.chip] for offer in instance.offers}
     used: dict[str, I64] = defaultdict(lambda: np.zeros(window.hours, dtype=np.int64))
     capacity: dict[str, I64] = defaultdict(lambda: np.zeros(window.hours, dtype=np.int64))
-    paid: dict[str, F64] = defaultdict(lambda: np.zeros(window.hours))
-    prices = _prices(outcome.duals.capacity, window)
+    prices = {each.name: each.runs for each in class_prices(instance, outcome)}
     for match in outcome.matches:
         at = match.start_hour - window.first
         used[class_of[match.offer]][at : at + match.hours] += match.cards
     for offer in instance.offers:
-        cards = _cards(offer, window)
-        capacity[class_of[offer.ref]] += cards
-        if offer.ref in prices:
-            paid[class_of[offer.ref]] += prices[offer.ref] * cards
+        capacity[class_of[offer.ref]] += _cards(offer, window)
     busiest = sorted(capacity, key=lambda name: (-int(used[name].sum()), name))[:most]
-    return tuple(
-        ClassUse(name, used[name], capacity[name], paid[name] / np.maximum(capacity[name], 1)) for name in busiest
-    )
+    return tuple(ClassUse(name, used[name], capacity[name], _price(prices[name], window)) for name in busiest)
+
+
+def dearest_budgets(outcome: Outcome, most: int) -> tuple[BudgetUse, ...]:
+    """Return the budgets that are used or have a shadow price: pools first, then the dearest and most used."""
+    known = [use for use in outcome.budgets if use.used_fen or use.shadow_price_micro]
+    known.sort(key=lambda use: (not is_pool(use.name), -use.shadow_price_micro, -use.used_fen, use.name))
+    return tuple(known[:most])
 
 
 def lanes(instance: Instance, outcome: Outcome, most: int) -> tuple[Lane, ...]:
@@ -120,16 +117,12 @@ def _cards(offer: Offer, window: Window) -> I64:
     return cards
 
 
-def _prices(rows: Sequence[CapacityDual], window: Window) -> dict[str, F64]:
-    """Return each offer's price of a card-hour by hour; a row that rounds ⌊n·a/b⌋ counts a/b of its price a card."""
-    prices: dict[str, F64] = defaultdict(lambda: np.zeros(window.hours))
-    for row in rows:
-        first = max(row.first_hour, window.first)
-        last = min(row.first_hour + len(row.prices), window.last)
-        if first < last:
-            part = row.prices[first - row.first_hour : last - row.first_hour] / PPM * (row.a / row.b)
-            prices[row.offer][first - window.first : last - window.first] += part
-    return prices
+def _price(runs: tuple[PriceRun, ...], window: Window) -> F64:
+    """Return a class's congestion price by hour of the window, in objective units a card-hour."""
+    price = np.zeros(window.hours)
+    for run in clip(runs, window.first, window.last):
+        price[run.hour - window.first : run.hour - window.first + run.hours] = run.price_micro / PPM
+    return price
 
 
 def _lane(offer: Offer, matches: list[Match]) -> Lane:

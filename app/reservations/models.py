@@ -6,11 +6,12 @@ from typing import Final
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, func, text
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, foreign, mapped_column, relationship
 
 from app.catalog.models import WHOLE_HOUR, Offer
 from app.kit.db import Base
 from app.kit.ids import new_id
+from app.vouchers.models import Voucher
 
 
 class ReservationState(StrEnum):
@@ -109,6 +110,12 @@ class Reservation(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     offer: Mapped[Offer] = relationship(lazy="raise", viewonly=True)
+    vouchers: Mapped[list[Voucher]] = relationship(
+        lazy="raise",
+        viewonly=True,
+        primaryjoin=lambda: Reservation.id == foreign(Voucher.subject_id),
+        order_by=Voucher.programme_id,
+    )
 
 
 class JournalEntry(Base):

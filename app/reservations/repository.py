@@ -23,7 +23,7 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.orm import contains_eager
+from sqlalchemy.orm import contains_eager, selectinload
 
 from app.accounts.callers import Caller
 from app.accounts.models import Organisation
@@ -77,7 +77,8 @@ class BlockCounts:
 
 
 def _seen_by(caller: Caller) -> Select[Reservation]:
-    statement = select(Reservation).join(Reservation.offer).options(contains_eager(Reservation.offer))
+    parts = (contains_eager(Reservation.offer), selectinload(Reservation.vouchers))
+    statement = select(Reservation).join(Reservation.offer).options(*parts)
     if caller.reads_all:
         return statement
     return statement.where(or_(Reservation.buyer_org_id == caller.org_id, Reservation.supplier_org_id == caller.org_id))
@@ -86,7 +87,10 @@ def _seen_by(caller: Caller) -> Select[Reservation]:
 async def get_reservation(
     session: ReadSession, caller: Caller, reservation_id: UUID, *, lock: bool = False
 ) -> Reservation | None:
-    """Return a reservation that the caller is a party of (any, for the desk and auditors), with its offer."""
+    """Return a reservation that the caller is a party of (any, for the desk and auditors).
+
+    It comes with its offer and its vouchers.
+    """
     statement = _seen_by(caller).where(Reservation.id == reservation_id)
     if lock:
         statement = statement.with_for_update(key_share=True, of=Reservation)

@@ -13,6 +13,8 @@ from app.demand.schemas import RequestId
 from app.kit.ids import TypeId
 from app.kit.schemas import Input, LongText, Moment, Output, Text
 from app.reservations.models import Reservation, ReservationState
+from app.vouchers.models import VoucherState
+from app.vouchers.schemas import VoucherId
 
 ReservationId = Annotated[UUID, TypeId("rsv")]
 MAX_HOURS: Final = 20_000
@@ -49,6 +51,16 @@ REASONS_OF: Final = {
 }
 
 
+class ReservationSubsidyOut(Output):
+    """A voucher that takes something off what a reservation costs."""
+
+    voucher_id: VoucherId
+    programme: str = Field(examples=["open-example"])
+    tier: str = Field(examples=["general"])
+    amount_fen: int = Field(description="earmarked for it", examples=[12_500])
+    state: VoucherState
+
+
 class ReservationOut(Output):
     """Capacity held for one block of a request on one offer, `[starts_at, ends_at)`."""
 
@@ -68,7 +80,8 @@ class ReservationOut(Output):
     hours: int = Field(description="whole hours from start to end", examples=[24])
     price_fen: int = Field(description="fen per card-hour", examples=[850])
     cost_fen: int = Field(description="price × cards × hours", examples=[163200])
-    subsidy_fen: int = Field(examples=[0])
+    subsidies: list[ReservationSubsidyOut] = Field(description="its vouchers, by programme; both sides see them")
+    subsidy_fen: int = Field(description="what vouchers take off; at most the cost", examples=[0])
     net_fen: int = Field(description="what the buyer pays", examples=[163200])
     currency: Literal["CNY"] = "CNY"
     hold_ends_at: Moment | None = Field(description="until when both sides must have accepted; null once confirmed")
@@ -135,7 +148,7 @@ def hours_between(starts_at: datetime, ends_at: datetime) -> int:
 
 
 def reservation_out(row: Reservation) -> ReservationOut:
-    """Return a reservation, loaded with its offer, as it is shown."""
+    """Return a reservation, loaded with its offer and vouchers, as it is shown."""
     return ReservationOut(
         id=row.id,
         state=ReservationState(row.state),
@@ -153,6 +166,16 @@ def reservation_out(row: Reservation) -> ReservationOut:
         hours=hours_between(row.starts_at, row.ends_at),
         price_fen=row.price_fen,
         cost_fen=row.cost_fen,
+        subsidies=[
+            ReservationSubsidyOut(
+                voucher_id=each.id,
+                programme=each.programme_id,
+                tier=each.tier,
+                amount_fen=each.amount_fen,
+                state=VoucherState(each.state),
+            )
+            for each in row.vouchers
+        ],
         subsidy_fen=row.subsidy_fen,
         net_fen=row.net_fen,
         hold_ends_at=row.hold_ends_at,

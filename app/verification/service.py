@@ -8,10 +8,17 @@ from app.kit.db import Database, Scope
 from app.schema import current_revision, head_revision
 from app.verification import repository
 from app.verification.checks import CHECKS, Check
-from app.verification.clearing_checks import NAME, PROMISE, check_clearings
+from app.verification.clearing_checks import (
+    NAME,
+    PROMISE,
+    RESERVATION_CHECK,
+    ROWS_NAME,
+    ROWS_PROMISE,
+    check_clearings,
+)
 from app.verification.ledger_checks import LEDGER_CHECKS
 
-ALL_CHECKS: Final = (*CHECKS, *LEDGER_CHECKS)
+ALL_CHECKS: Final = (*CHECKS, *LEDGER_CHECKS, RESERVATION_CHECK)
 _SCHEMA: Final = Check("schema", "the database is at this release's newest migration", "", "")
 
 
@@ -58,6 +65,7 @@ async def verify(database: Database, *, on_finding: Callable[[Finding], None] | 
         for check in ALL_CHECKS:
             counted, violations, lines = await repository.run_check(session, check)
             add(Finding(check.name, check.promise, counted, violations, tuple(lines)))
-        counted, wrong = await check_clearings(session)
-        add(Finding(NAME, PROMISE, counted, len(wrong), tuple(wrong[: repository.SHOWN])))
+        counted, wrong, wrong_rows = await check_clearings(session)
+        for name, promise, lines in ((NAME, PROMISE, wrong), (ROWS_NAME, ROWS_PROMISE, wrong_rows)):
+            add(Finding(name, promise, counted, len(lines), tuple(lines[: repository.SHOWN])))
     return findings

@@ -84,6 +84,7 @@ class Voucher(Base):
             postgresql_where=text("state <> 'voided'"),
         ),
         Index("voucher_buyer_org_id_idx", "buyer_org_id", "id"),
+        Index("voucher_subject_id_idx", "subject_id"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)

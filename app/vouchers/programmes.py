@@ -56,6 +56,17 @@ def _rate(value: object) -> str:
     return value
 
 
+def _day(value: object) -> object:
+    """A day is TOML's own date or, where a clearing's stored configuration is read back, its text."""
+    if isinstance(value, str):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            raise ValueError(f"{value!r} is not a day such as 2026-01-31") from None
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_day)]
 Cny = Annotated[str, BeforeValidator(_money)]
 Rate = Annotated[str, BeforeValidator(_rate)]
 Kind = Literal["startup", "sme", "enterprise", "institute", "university"]
@@ -116,8 +127,8 @@ class Programme(_Frozen):
     grade: Literal["seed", "official", "press", "second_hand", "example"]
     sources: tuple[str, ...] = Field(min_length=1, strict=False)
     time_zone: str
-    valid_from: date | None = None
-    valid_to: date | None = None
+    valid_from: Day | None = None
+    valid_to: Day | None = None
     base: Literal["contract", "settled_usage"]
     buyer_year_cny: Cny | None = None
     pool_year_cny: Cny | None = None
@@ -194,6 +205,18 @@ def programme_from_data(data: Any, source: str, text: str = "") -> Programme:
             key = ".".join(str(part) for part in parts)
             problems.append((_line_of(text, parts), key, fault["msg"].removeprefix("Value error, ")))
         raise ProgrammeError(source, problems) from None
+
+
+def with_settings(programme: Programme, settings: dict[str, str]) -> Programme:
+    """Return a programme with some of its numbers overridden, keys as in `parse_programme`.
+
+    Raises:
+        ProgrammeError: naming the key that is wrong.
+    """
+    data = programme.numbers()
+    for key, value in settings.items():
+        _override(data, programme.id, key, value)
+    return programme_from_data(data, programme.id)
 
 
 def _override(data: dict[str, Any], source: str, key: str, value: str) -> None:

@@ -203,10 +203,10 @@ async def take_earmarks(session: WriteSession, earmarks: Sequence[Earmark], *, n
                 "year": each.year,
                 "amount_fen": each.amount_fen,
                 "account_id": accounts[caps.voucher_account_name(voucher)].id,
-                "created_at": now,
             }
             for voucher, each in zip(ids, earmarks, strict=True)
         ],
+        now,
     )
     legs = _fills([wanted[name] for name in sorted(fresh & wanted.keys())], accounts)
     for voucher, each, drawn in zip(ids, earmarks, quotas, strict=True):
@@ -310,6 +310,12 @@ async def lock_budgets(
     await ledger.lock_accounts(session, [account.id for account in accounts.values()])
     await ledger.post_transfers(session, _fills([quotas[name] for name in sorted(fresh)], accounts))
     return await _budgets(session, wanted)
+
+
+async def versions_open(session: ReadSession, keys: Collection[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    """Return the version that each programme is open under, of those that are open for the year."""
+    found = await repository.open_years(session, keys) if keys else {}
+    return {key: version.version for key, (_, version) in found.items()}
 
 
 async def _open_years(session: ReadSession, keys: Collection[tuple[str, int]]) -> dict[tuple[str, int], _Year]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
+import httpx
 import pytest
 import typer
 from typer.testing import CliRunner, Result
@@ -13,7 +14,9 @@ from app.cli import app
 from app.client import types
 from app.commands.console import AnyRole, MarketPart, cny, fen, moment
 from app.commands.requests import alternative_text
+from app.kit.db import Database
 from tests.client.conftest import Live
+from tests.grants import Grants
 
 pytestmark = pytest.mark.anyio
 
@@ -70,6 +73,29 @@ def test_from_an_offer_to_access(run: Run) -> None:
     )
     assert run("reservations", "list", "--state", "confirmed", "--quiet").stdout.strip() == held[0]
     assert "withdrawn" in run("offers", "withdraw", offer, role="supplier").stdout
+
+
+async def test_quotes_and_reservations_show_their_vouchers(run: Run, live: Live, app_database: Database) -> None:
+    offer = run(*OFFER, "--quiet", role="supplier")
+    assert offer.exit_code == 0
+    asked = ("quote", "--cards", "1", "--hours", "10", *NEED[-4:])
+    plain = run(*asked, role="buyer").stdout
+    assert "voucher CNY" not in plain
+    await Grants(app_database).open()
+    fact = {"key": "integrity", "value": "clean", "valid_from": "2026-01-01"}
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {live.desk}"}) as desk:
+        made = await desk.post(f"{live.url}/v1/organisations/{live.org_ids['buyer']}/facts", json=fact)
+    assert made.status_code == 201, made.text
+    # 10 card-hours at 8.50 CNY: half of them is a voucher.
+    shown = run(*asked, role="buyer").stdout
+    assert "voucher CNY" in shown
+    assert "made-up (general)" in shown
+    assert shown.count("42.50") == 2
+    held = run("book", run(*asked, "--quiet", role="buyer").stdout.strip(), "--quiet", role="buyer").stdout.strip()
+    for role in ("buyer", "supplier"):
+        told = run("reservations", "show", held, role=role).stdout
+        assert "voucher made-up" in told
+        assert "42.50 CNY (general), earmarked" in told
 
 
 def test_a_need_that_nothing_meets_says_why_and_exits_1(run: Run) -> None:

@@ -14,7 +14,8 @@ from tests.docs.runner import ROOT
         ("demo", "/cardhour demo"),
         ("test", "-m pytest"),
         ("check", "basedpyright"),
-        ("bench", "benchmarks/"),
+        ("bench", "benchmarks/all.py"),
+        ("bench-full", "benchmarks/clearing.py --scale full"),
     ],
 )
 def test_a_target_does_what_the_documents_say(target: str, does: str) -> None:

@@ -26,7 +26,11 @@ def free_port() -> int:
 
 def environment(data_dir: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("CARDHOUR_", "DATABASE_URL"))}
-    return kept | {"CARDHOUR_DATA_DIR": str(data_dir), "CARDHOUR_LOG_LEVEL": "WARNING"}
+    return kept | {
+        "CARDHOUR_DATA_DIR": str(data_dir),
+        "CARDHOUR_LOG_LEVEL": "WARNING",
+        "CARDHOUR_CLEARING_LEASE_SECONDS": "4",
+    }
 
 
 def cardhour(data_dir: Path, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
@@ -45,6 +49,17 @@ def desk_key(data_dir: Path) -> str:
     done = cardhour(data_dir, "keys", "create", "--local", "--role", "desk", "--name", "desk", "--quiet")
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+def child_of(parent: psutil.Process, word: str) -> psutil.Process | None:
+    """The living child of a process whose command has this word."""
+    for child in parent.children():
+        try:
+            if word in child.cmdline() and child.status() != psutil.STATUS_ZOMBIE:
+                return child
+        except psutil.NoSuchProcess:
+            continue
+    return None
 
 
 @dataclass
@@ -100,13 +115,15 @@ class Service:
         return True
 
     def kill_worker(self) -> bool:
+        worker = self.worker()
+        if worker is None:
+            return False
+        worker.kill()
+        return True
+
+    def worker(self) -> psutil.Process | None:
         assert self.process is not None
-        workers = [
-            child for child in psutil.Process(self.process.pid).children() if "worker" in " ".join(child.cmdline())
-        ]
-        for worker in workers:
-            worker.kill()
-        return bool(workers)
+        return child_of(psutil.Process(self.process.pid), "worker")
 
     def kill_postgres(self) -> bool:
         pid = self.postmaster()
@@ -124,6 +141,11 @@ class Service:
             return False
         random.choice(backends).kill()
         return True
+
+    def dsn(self, user: str = "postgres") -> str:
+        """Where its PostgreSQL listens."""
+        lines = (self.data_dir / "postgres" / "postmaster.pid").read_text().splitlines()
+        return f"postgresql://{user}@/postgres?host={lines[4]}&port={lines[3]}"
 
     def postmaster(self) -> int | None:
         try:

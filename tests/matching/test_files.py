@@ -258,6 +258,34 @@ def test_verify_tells_what_is_wrong(tmp_path: Path, path: tuple[Any, ...], value
     assert told in output
 
 
+def test_chengdu_on_files(tmp_path: Path) -> None:
+    """Half of a contract by a startup with 10 000 000 CNY of revenue, none by one with a cent less; both verify."""
+    given: dict[str, list[Any]] = {}
+    for revenue in ("10000000", "9999999.99"):
+        rows = {name: [list(row) for row in lines] for name, lines in ROWS.items()}
+        rows["buyers.csv"][0] = ["b1", "startup", revenue, "成都", "clean", "none"]
+        rows["offers.csv"][0][6:8] = ["3000", "2000.00"]
+        # 8 cards for 2 hours at 2 000 CNY: a contract of 32 000 CNY.
+        rows["requests.csv"][0][8] = "2500"
+        market = write_market(tmp_path / revenue, rows)
+        out = tmp_path / f"{revenue}.json"
+        body = clear(market, out, "--programme", "chengdu-2023")
+        [match] = [match for match in body["matches"] if match["request_ref"] == "r1"]
+        assert match["net_fen"] == match["cost_fen"] - match["subsidy_fen"] == 3_200_000 - match["subsidy_fen"]
+        given[revenue] = match["subsidies"]
+        assert verified(market, out)[0] == 0
+        assert {budget["budget"] for budget in body["budgets"]} == (
+            {"chengdu-2023/pool/2026", "chengdu-2023/buyer/b1/2026"} if match["subsidies"] else set()
+        )
+        changed = body | {"matches": [each | {"subsidies": []} for each in body["matches"]]}
+        out.write_text(json.dumps(changed), encoding="utf-8")
+        assert verified(market, out)[0] == (1 if match["subsidies"] else 0)
+    assert given == {
+        "10000000": [{"programme": "chengdu-2023", "tier": "general", "amount_fen": 1_600_000}],
+        "9999999.99": [],
+    }
+
+
 LONG = os.environ.get("CARDHOUR_LONG") == "1"
 
 

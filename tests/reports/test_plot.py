@@ -21,7 +21,7 @@ from app.matching.core.outcome import Match
 from app.matching.files import instance_of, read_market
 from app.matching.results import Result as Cleared
 from app.matching.results import Run, read_result
-from app.reports.clearing_plot import draw_clearing
+from app.reports.clearing_plot import draw_clearing, render_clearing
 from app.reports.lanes import class_use, lanes, window_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -142,7 +142,7 @@ def test_bad_input_is_refused_in_one_line(cleared: Path, tmp_path: Path) -> None
         ((cleared, "--out", tmp_path / "o.pdf"), "o.pdf ends neither in .svg nor in .png"),
         ((tmp_path / "not.json", "--out", picture), "not.json is not a clearing's file"),
         ((tmp_path / "gone.json", "--out", picture), "gone.json: No such file"),
-        ((ended, "--out", picture), "has nothing to draw: the run ended timeout"),
+        ((ended, "--out", picture), "has nothing to show: the run ended timeout"),
         ((cleared, "--out", tmp_path / "no" / "o.svg"), "No such file or directory"),
     ):
         done = plot("--market", MARKET, *arguments)
@@ -153,7 +153,7 @@ def test_bad_input_is_refused_in_one_line(cleared: Path, tmp_path: Path) -> None
 
 def test_another_market_and_a_result_that_does_not_hold_are_refused(cleared: Path, tmp_path: Path) -> None:
     other = altered(cleared, tmp_path, instance_sha256="0" * 64)
-    assert "is not a clearing of this market" in plot("--market", MARKET, other, "--out", tmp_path / "o.svg").output
+    assert "the market gives" in plot("--market", MARKET, other, "--out", tmp_path / "o.svg").output
     body = json.loads(cleared.read_text(encoding="utf-8"))
     false = altered(cleared, tmp_path, bound_fen=body["bound_fen"] + 1)
     done = plot("--market", MARKET, false, "--out", tmp_path / "o.svg")
@@ -172,3 +172,18 @@ def test_without_matplotlib_the_extra_is_named(cleared: Path, tmp_path: Path) ->
     )
     assert done.returncode == 2
     assert "pip install 'cardhour[plot]'" in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["svg", "png"])
+def test_a_picture_of_a_large_market_stays_small(read: tuple[Cleared, Instance], kind: str) -> None:
+    """A year of hours that all differ, and more matches on each offer than could be told apart."""
+    result, instance = read
+    begin, hours = instance.offers[0].steps[0][0], 24 * 365
+    steps = tuple((begin + hour, 50 + hour % 7) for hour in range(hours))
+    offers = tuple(replace(offer, steps=(*steps, (begin + hours, 0))) for offer in instance.offers[:12])
+    matches = tuple(
+        Match(f"r{at}", 0, 0, offer.ref, begin + at * 7, 7, 5, 0, (), 0) for offer in offers for at in range(1_200)
+    )
+    outcome = replace(result.outcome, matches=matches)
+    picture = render_clearing(replace(instance, offers=offers), result.run, outcome, kind)
+    assert len(picture) < 2 * 1024**2

@@ -36,7 +36,7 @@ async def test_a_sound_market_passes_and_says_what_was_read(auditor_database: Da
     seen: list[str] = []
     findings = await verify(auditor_database, on_finding=lambda finding: seen.append(finding.name))
     assert [finding.told for finding in findings if not finding.holds] == []
-    assert seen == ["schema", *(check.name for check in ALL_CHECKS), "clearings"]
+    assert seen == ["schema", *(check.name for check in ALL_CHECKS), "clearings", "clearing_rows"]
     counted = {finding.name: finding.counted for finding in findings}
     assert counted["capacity"] == counted["journal"] == counted["amounts"] == 1
 

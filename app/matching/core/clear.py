@@ -86,13 +86,16 @@ def finish(columns: Columns, plan: Plan) -> Plan:
     """Return a copy in which whatever still gains is placed and the budgets are shared out."""
     done = copy_plan(plan)
     config = columns.config
-    least = 0.0 if config.kappa_ppm > 0 and config.objective is Objective.SURPLUS else -np.inf
+    # What fits can still lose: by a cost of public funds, or where less than `max_net` of it counts as its value.
+    least = 0.0 if config.objective is Objective.SURPLUS else -np.inf
     generous = config.objective is not Objective.THRIFT and config.kappa_ppm < PPM
     order = submission_order(columns)
     fill_up(columns, done, order, least)
+    fill_up(columns, done, order, least, sparing=True)
     share_out(columns, done, generous)
     # Cutting amounts back may have freed what another block needs.
     fill_up(columns, done, order, least)
+    fill_up(columns, done, order, least, sparing=True)
     return done
 
 
@@ -139,6 +142,7 @@ def _descend(search: PriceSearch, watch: Watch, share: float, best: Best | None)
 def run_clear(columns: Columns, pinned: Plan, watch: Watch) -> tuple[Best, Duals, bool, int | None]:
     """Clear; return the best matches, the duals, whether they are proved optimal, and CP-SAT's own bound."""
     best = first_come(columns, pinned)
+    best.offer(best.plan)
     watch.tell("first come", best.key[0], None)
     search = find_prices(columns, watch, PRICE_SHARE, best)
     bound = search.best_value / columns.lexicographic_scale

@@ -19,9 +19,9 @@ from app.matching.core import limits
 from app.matching.core.acceptance import Acceptance
 from app.matching.core.compiled import compiled
 from app.matching.core.config import Objective, Pin, SolverConfig
-from app.matching.core.instance import Instance
+from app.matching.core.instance import Instance, Option
 from app.matching.core.limits import InstanceError, within
-from app.matching.core.sigma import NOTHING_ALLOWED, WIDTH, Terms, best_option
+from app.matching.core.sigma import NOTHING_ALLOWED, WIDTH, Terms, best_option, compile_terms
 
 I8 = npt.NDArray[np.int8]
 I16 = npt.NDArray[np.int16]
@@ -145,31 +145,12 @@ def _terms(instance: Instance) -> tuple[Terms, I64, dict[str, int], dict[str, in
     buyers = {name: i for i, name in enumerate(sorted({request.buyer for request in instance.requests}))}
     width = max(1, len(classes))
     counts = np.zeros(len(buyers) * width + 1, dtype=np.int64)
-    component_ptr, ceilings, budget_ptr, budgets = [0], list[int](), [0], list[int]()
-    rates, least, caps, fixed = list[int](), list[int](), list[int](), list[bool]()
+    used: list[Option] = []
     for option in instance.options:
-        if option.buyer not in buyers or option.subsidy_class not in classes:
-            continue
-        counts[buyers[option.buyer] * width + classes[option.subsidy_class] + 1] += 1
-        ceilings.append(NONE if option.ceiling_ppm is None else option.ceiling_ppm)
-        for component in option.components:
-            rates.append(component.rate_ppm)
-            least.append(component.min_fen)
-            caps.append(limits.MAX_BUDGET_FEN if component.cap_fen is None else component.cap_fen)
-            fixed.append(component.fixed)
-            budgets.extend(instance.budget_index[name] for name in component.budgets)
-            budget_ptr.append(len(budgets))
-        component_ptr.append(len(rates))
-    terms = Terms(
-        component_ptr=np.array(component_ptr, dtype=np.int32),
-        ceiling_ppm=np.array(ceilings, dtype=np.int64),
-        rate_ppm=np.array(rates, dtype=np.int64),
-        min_fen=np.array(least, dtype=np.int64),
-        cap_fen=np.array(caps, dtype=np.int64),
-        fixed=np.array(fixed, dtype=np.bool_),
-        budget_ptr=np.array(budget_ptr, dtype=np.int32),
-        budget=np.array(budgets, dtype=np.int32),
-    )
+        if option.buyer in buyers and option.subsidy_class in classes:
+            counts[buyers[option.buyer] * width + classes[option.subsidy_class] + 1] += 1
+            used.append(option)
+    terms = compile_terms(used, instance.budget_index)
     return terms, np.cumsum(counts), buyers, classes
 
 

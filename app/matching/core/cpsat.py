@@ -137,7 +137,7 @@ def blocks(direct: Direct, request: int) -> None:
 
 
 def capacity(direct: Direct) -> None:
-    """Σ n·x ≤ K_o(t): a cumulative per offer; where every start is given, a linear row for each hour that can be full."""
+    """Σ n·x ≤ K_o(t): a cumulative per offer; where every start is given, linear rows."""
     by_offer: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for slot, block in direct.blocks.items():
         for pair in block.present:
@@ -407,7 +407,8 @@ def solve_model(
             return Solved(None, True, True, None)
         if status == cp_model.MODEL_INVALID:
             raise RuntimeError(f"CP-SAT refused the model: {direct.model.validate()}")
-        if number == 0 and stage is not None:
+        # Without a solution CP-SAT may have stopped before it had any bound, and tells 0.
+        if number == 0 and stage is not None and status in {cp_model.OPTIMAL, cp_model.FEASIBLE}:
             bound = math.floor(solver.best_objective_bound + 1e-6)
         proved &= status == cp_model.OPTIMAL
         if status not in {cp_model.OPTIMAL, cp_model.FEASIBLE}:

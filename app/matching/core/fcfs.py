@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from app.matching.core.columns import Columns, Demand, Pairs, Supply
 from app.matching.core.compiled import compiled
-from app.matching.core.plan import Plan, empty_slot, first_start, put, share_room, take
+from app.matching.core.kernels import earliest
+from app.matching.core.plan import Plan, empty_slot, put, share_room, take
 from app.matching.core.sigma import WIDTH, Terms, best_option
 
 I32 = npt.NDArray[np.int32]
@@ -33,12 +34,14 @@ def cheapest(
     only_start: int,
     least_gain: float,
     unit: float,
+    sparing: bool,
     sigma: I64,
 ) -> tuple[int, int, int]:
     """Return (pair, start, option) of the cheapest feasible column of a request, pair −1 if none; sets `sigma`.
 
     `only_offer` and `only_start` (−1: any) restrict it. A column whose score (max_net − C and `unit` per fen of
-    subsidy, weighted) is below `least_gain` doesn't count.
+    subsidy, weighted) is below `least_gain` doesn't count. `sparing` takes as little subsidy as will do, and the column
+    that needs the least.
     """
     best_pair, best_start, best_option_id = -1, -1, -1
     best_net = 0
@@ -51,27 +54,30 @@ def cheapest(
         if not share_room(supply, demand, pairs, plan, pair):
             continue
         cost = pairs.cost[pair]
-        option, given = best_option(
+        option, _ = best_option(
             terms,
             pairs.option_low[pair],
             pairs.option_high[pair],
             cost,
             cost - pairs.max_net[pair],
             plan.left,
-            1.0,
+            -1.0 if sparing else 1.0,
             no_mu,
             True,
             trial,
             scratch,
         )
+        given = trial.sum()
         if option < -1 or pairs.score[pair] + unit * given < least_gain:
             continue
-        net = cost - trial.sum()
+        net = given if sparing else cost - given
         if best_pair >= 0 and net > best_net:
             continue
-        start = first_start(supply, pairs, plan.free, pair)
+        low, high = pairs.first[pair], pairs.last[pair]
         if only_start >= 0:
-            start = _pinned_start(supply, pairs, plan.free, pair, only_start)
+            low, high = max(low, only_start), min(high, only_start)
+        hours = pairs.hours[pair]
+        start = earliest(supply, plan.free, offer, pairs.cards[pair], hours, low, high + hours)
         if start < 0:
             continue
         if best_pair >= 0 and net == best_net:
@@ -81,19 +87,6 @@ def cheapest(
         best_pair, best_start, best_option_id, best_net = pair, start, option, net
         sigma[:] = trial
     return best_pair, best_start, best_option_id
-
-
-@compiled
-def _pinned_start(supply: Supply, pairs: Pairs, free: I32, pair: int, start: int) -> int:
-    """Return `start` where the pair can start then, else −1."""
-    if start < pairs.first[pair] or start > pairs.last[pair]:
-        return -1
-    offer = pairs.offer[pair]
-    row = supply.row_ptr[offer] - supply.first_hour[offer]
-    for hour in range(start, start + pairs.hours[pair]):
-        if free[row + hour] < pairs.cards[pair]:
-            return -1
-    return start
 
 
 @compiled
@@ -107,6 +100,7 @@ def place_request(
     request: int,
     least_gain: float,
     unit: float,
+    sparing: bool,
 ) -> int:
     """Place as many blocks of a request as fit, cheapest first; put all back below `min_blocks`. Return the placed."""
     sigma = np.zeros(WIDTH, dtype=np.int64)
@@ -115,7 +109,7 @@ def place_request(
     count = 0
     while plan.placed[request] < demand.blocks[request]:
         pair, start, option = cheapest(
-            supply, demand, pairs, terms, plan, no_mu, request, -1, -1, least_gain, unit, sigma
+            supply, demand, pairs, terms, plan, no_mu, request, -1, -1, least_gain, unit, sparing, sigma
         )
         if pair < 0:
             break
@@ -140,9 +134,12 @@ def _place_all(
     no_mu: F64,
     least_gain: float,
     sigma_score: F64,
+    sparing: bool,
 ) -> None:
     for request in order:
-        place_request(supply, demand, pairs, terms, plan, no_mu, request, least_gain, sigma_score[request])
+        # A single block fits with the largest subsidy if it fits at all.
+        if not sparing or demand.blocks[request] - plan.placed[request] > 1:
+            place_request(supply, demand, pairs, terms, plan, no_mu, request, least_gain, sigma_score[request], sparing)
 
 
 def submission_order(columns: Columns) -> I64:
@@ -153,8 +150,12 @@ def submission_order(columns: Columns) -> I64:
     )
 
 
-def fill_up(columns: Columns, plan: Plan, order: I64, least_gain: float) -> None:
-    """Place, in `order`, every block that still fits: cheapest net first, with the largest subsidy still left."""
+def fill_up(columns: Columns, plan: Plan, order: I64, least_gain: float, *, sparing: bool = False) -> None:
+    """Place, in `order`, every block that still fits: cheapest net first, with the largest subsidy still left.
+
+    `sparing` gives each block only the subsidy that it needs: the largest for one can leave too little for the next,
+    and a request of several blocks that fits would be left out.
+    """
     no_mu = np.zeros(columns.budget_limit.size, dtype=np.float64)
     _place_all(
         columns.supply,
@@ -166,6 +167,7 @@ def fill_up(columns: Columns, plan: Plan, order: I64, least_gain: float) -> None
         no_mu,
         least_gain,
         columns.sigma_score,
+        sparing,
     )
 
 

@@ -62,7 +62,7 @@ def _place_quickly(columns: Columns, plan: Plan) -> bool:
         slot = empty_slot(columns.demand, plan, request)
         if slot < 0:
             return False
-        pair, at, option = cheapest(*fixed, request, offer, start, -np.inf, 0.0, sigma)
+        pair, at, option = cheapest(*fixed, request, offer, start, -np.inf, 0.0, False, sigma)
         if pair < 0:
             return False
         put(columns.supply, columns.demand, columns.pairs, columns.terms, plan, slot, pair, at, option, sigma)

@@ -117,25 +117,3 @@ def share_room(supply: Supply, demand: Demand, pairs: Pairs, plan: Plan, pair: i
     own = demand.share[pairs.request[pair]]
     other = supply.share[pairs.offer[pair]]
     return (own < 0 or plan.share_left[own] >= use) and (other < 0 or plan.share_left[other] >= use)
-
-
-@compiled
-def first_start(supply: Supply, pairs: Pairs, free: I32, pair: int) -> int:
-    """Return the earliest start of a pair with its cards free for its hours, or −1."""
-    offer = pairs.offer[pair]
-    cards = pairs.cards[pair]
-    hours = pairs.hours[pair]
-    row = supply.row_ptr[offer] - supply.first_hour[offer]
-    start = pairs.first[pair]
-    last = pairs.last[pair]
-    while start <= last:
-        # From the far end: the last hour that is too full rules out all starts up to it.
-        blocked = -1
-        for hour in range(start + hours - 1, start - 1, -1):
-            if free[row + hour] < cards:
-                blocked = hour
-                break
-        if blocked < 0:
-            return start
-        start = blocked + 1
-    return -1

@@ -85,7 +85,7 @@ def cheapest_window(
 ) -> tuple[int, float]:
     """Return (start, price) of the pair's feasible start with the least Σ felt over its hours; start −1 if none.
 
-    `felt[at]` is the price of hour 0. `profile` says how many cards are free; it is only looked at where `check` is set.
+    `felt[at]` is the price of hour 0. `profile` says how many cards are free, and is looked at where `check` is set.
     """
     offer = pairs.offer[pair]
     cards = pairs.cards[pair]

@@ -7,17 +7,20 @@ hours, a window `[low, high)` and a price. A placement is a choice with a start 
 
 and the one taken for a choice is the earliest. Placements are ordered by net cost, then start, then offer, then
 alternative. Hours are whole and counted from 1970 (`kit.time.hour_index`); money is integer fen.
+
+Blocks side by side draw on the same budgets: what a choice costs net may grow with every block that is taken.
 """
 
 import heapq
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import Final
+from typing import Final, Protocol
 
 from app.kit.money import cost_fen
+from app.matching.core.subsidy import Subsidy
 
 # A bundle that can't be completed costs as much work as one that can: so many are tried for each that is wanted.
 _TRIES_PER_OPTION: Final = 4
@@ -109,7 +112,7 @@ def fits(free: Profile, cards: int, hours: int, start: int) -> bool:
 class Choice:
     """An alternative on an offer that may take it, priced for one block.
 
-    `offer` identifies the offer and breaks ties; `subsidy_fen` is what a voucher takes off `cost_fen`.
+    `offer` identifies the offer and breaks ties; `subsidies` are what vouchers take off `cost_fen`.
     """
 
     offer: bytes
@@ -119,12 +122,17 @@ class Choice:
     low: int
     high: int
     price_fen: int
-    subsidy_fen: int = 0
+    subsidies: tuple[Subsidy, ...] = ()
 
     @property
     def cost_fen(self) -> int:
         """Price × cards × hours."""
         return cost_fen(self.price_fen, self.cards, self.hours)
+
+    @property
+    def subsidy_fen(self) -> int:
+        """What vouchers take off the cost."""
+        return sum(subsidy.amount_fen for subsidy in self.subsidies)
 
     @property
     def net_fen(self) -> int:
@@ -144,8 +152,25 @@ class Placement:
         """The documented order: net cost, earliest start, lowest offer, first alternative."""
         return (self.choice.net_fen, self.start, self.choice.offer, self.choice.alternative)
 
+    @property
+    def place(self) -> tuple[bytes, int, int]:
+        """Where it is, whatever it costs."""
+        return (self.choice.offer, self.choice.alternative, self.start)
+
 
 Bundle = tuple[Placement, ...]
+
+
+class Pricing(Protocol):
+    """Prices choices against what the blocks taken before have left of the budgets."""
+
+    def price(self, choice: Choice) -> Choice | None:
+        """Return a choice with what vouchers take off now, or None where it costs more than it may."""
+        ...
+
+    def take(self, choice: Choice) -> None:
+        """Draw a choice's subsidies."""
+        ...
 
 
 def placements(profiles: Mapping[bytes, Profile], choices: Iterable[Choice]) -> list[Placement]:
@@ -155,7 +180,12 @@ def placements(profiles: Mapping[bytes, Profile], choices: Iterable[Choice]) -> 
 
 
 def best_bundles(
-    profiles: Mapping[bytes, Profile], choices: Sequence[Choice], *, blocks: int, limit: int
+    profiles: Mapping[bytes, Profile],
+    choices: Sequence[Choice],
+    *,
+    blocks: int,
+    limit: int,
+    pricing: Callable[[], Pricing] | None = None,
 ) -> list[Bundle]:
     """Return the best ways to place `blocks` identical blocks side by side.
 
@@ -168,31 +198,38 @@ def best_bundles(
         choices: the admissible, affordable choices of any block.
         blocks: how many blocks a bundle holds, ≥ 1.
         limit: how many bundles are wanted.
+        pricing: makes one for each bundle, nothing drawn; None where nobody gives a subsidy.
 
     Returns:
         At most `limit` bundles: least net cost first, then the one whose last block starts earliest, then by offer.
     """
     bundles: list[Bundle] = []
-    held: set[Placement] = set()
+    held: set[tuple[bytes, int, int]] = set()
     tries = 0
     ordered = placements(profiles, choices)
     for first in ordered:
         if len(bundles) == limit or tries == limit * _TRIES_PER_OPTION:
             break
-        if first in held:
+        if first.place in held:
             continue
         tries += 1
-        bundle = _fill(profiles, ordered, first, blocks)
+        bundle = _fill(profiles, ordered, first, blocks, pricing)
         if len(bundle) == blocks:
             bundles.append(bundle)
-            held.update(bundle)
+            held.update(placement.place for placement in bundle)
     return sorted(bundles, key=_bundle_rank)
 
 
-def most_blocks(profiles: Mapping[bytes, Profile], choices: Sequence[Choice], *, blocks: int) -> int:
+def most_blocks(
+    profiles: Mapping[bytes, Profile],
+    choices: Sequence[Choice],
+    *,
+    blocks: int,
+    pricing: Callable[[], Pricing] | None = None,
+) -> int:
     """Return how many of `blocks` find a place when they are filled greedily, best placement first."""
     ordered = placements(profiles, choices)
-    return len(_fill(profiles, ordered, ordered[0], blocks)) if ordered else 0
+    return len(_fill(profiles, ordered, ordered[0], blocks, pricing)) if ordered else 0
 
 
 def _start(profiles: Mapping[bytes, Profile], choice: Choice, low: int | None = None) -> int | None:
@@ -201,33 +238,42 @@ def _start(profiles: Mapping[bytes, Profile], choice: Choice, low: int | None = 
     )
 
 
-def _fill(profiles: Mapping[bytes, Profile], ordered: Sequence[Placement], first: Placement, blocks: int) -> Bundle:
+def _fill(
+    profiles: Mapping[bytes, Profile],
+    ordered: Sequence[Placement],
+    first: Placement,
+    blocks: int,
+    pricing: Callable[[], Pricing] | None,
+) -> Bundle:
     """Return `first` and the best placements beside it, fewer than `blocks` where no more fit.
 
-    What is left only shrinks, so a choice's earliest start only grows: a placement from before is still the best
-    if its start has not moved, and otherwise goes back to its new rank.
+    What is left only shrinks, so a choice's earliest start and its net cost only grow: a placement from before is still
+    the best if neither has moved, and otherwise goes back to its new rank.
     """
     left = dict(profiles)
-    bundle = [first]
-    _take(left, first)
+    budgets = None if pricing is None else pricing()
+    bundle: list[Placement] = []
+    _take(left, bundle, first, budgets)
     queue = [(placement.rank, placement) for placement in ordered]
     while queue and len(bundle) < blocks:
         placement = queue[0][1]
         start = _start(left, placement.choice, placement.start)
-        if start is None:
+        choice = placement.choice if budgets is None else budgets.price(placement.choice)
+        if start is None or choice is None:
             heapq.heappop(queue)
-        elif start != placement.start:
-            moved = Placement(placement.choice, start)
+        elif (moved := Placement(choice, start)) != placement:
             heapq.heapreplace(queue, (moved.rank, moved))
         else:
-            bundle.append(placement)
-            _take(left, placement)
+            _take(left, bundle, placement, budgets)
     return tuple(bundle)
 
 
-def _take(left: dict[bytes, Profile], placement: Placement) -> None:
+def _take(left: dict[bytes, Profile], bundle: list[Placement], placement: Placement, budgets: Pricing | None) -> None:
     choice = placement.choice
+    bundle.append(placement)
     left[choice.offer] = left[choice.offer].less(choice.cards, placement.start, choice.hours)
+    if budgets is not None:
+        budgets.take(choice)
 
 
 def _bundle_rank(bundle: Bundle) -> tuple[int, int, list[tuple[int, int, bytes, int]]]:

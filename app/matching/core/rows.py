@@ -28,8 +28,8 @@ LEAST_WASTE: Final = 0.02
 class Rows(NamedTuple):
     """The flat list of row hours, first those of `Supply.capacity`, then those of each rounding; and the profiles.
 
-    Roundings of offer o are `ptr[o]:ptr[o + 1]`, with divisor `divisor` and row hours from `begin`. Profile g belongs to
-    offer `profile_offer`, holds the offer's hours from `profile_begin`, and adds `part_factor` × the prices of
+    Roundings of offer o are `ptr[o]:ptr[o + 1]`, with divisor `divisor` and row hours from `begin`. Profile g belongs
+    to offer `profile_offer`, holds the offer's hours from `profile_begin`, and adds `part_factor` × the prices of
     rounding `part` for `part_ptr[g]:part_ptr[g + 1]`. `pair_at` is where hour 0 of a pair's profile would be.
     """
 

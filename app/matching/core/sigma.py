@@ -7,13 +7,16 @@ An option's components take m_c ≤ σ_c ≤ min(⌊rate_c·C⌋, cap_c, what is
 # NumPy's stubs type an element read at an untyped index as an array; compiled code reads scalars.
 # pyright: reportArgumentType=false, reportReturnType=false
 
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from app.kit.money import PPM
+from app.matching.core import limits
 from app.matching.core.compiled import lean
+from app.matching.core.instance import Option
 
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
@@ -36,6 +39,32 @@ class Terms(NamedTuple):
     fixed: npt.NDArray[np.bool_]
     budget_ptr: I32
     budget: I32
+
+
+def compile_terms(options: Iterable[Option], budget_index: Mapping[str, int]) -> Terms:
+    """Return options as arrays, in their order; `budget_index` numbers the budgets that they name."""
+    component_ptr, ceilings, budget_ptr, budgets = [0], list[int](), [0], list[int]()
+    rates, least, caps, fixed = list[int](), list[int](), list[int](), list[bool]()
+    for option in options:
+        ceilings.append(NO_OPTION if option.ceiling_ppm is None else option.ceiling_ppm)
+        for component in option.components:
+            rates.append(component.rate_ppm)
+            least.append(component.min_fen)
+            caps.append(limits.MAX_BUDGET_FEN if component.cap_fen is None else component.cap_fen)
+            fixed.append(component.fixed)
+            budgets.extend(budget_index[name] for name in component.budgets)
+            budget_ptr.append(len(budgets))
+        component_ptr.append(len(rates))
+    return Terms(
+        component_ptr=np.array(component_ptr, dtype=np.int32),
+        ceiling_ppm=np.array(ceilings, dtype=np.int64),
+        rate_ppm=np.array(rates, dtype=np.int64),
+        min_fen=np.array(least, dtype=np.int64),
+        cap_fen=np.array(caps, dtype=np.int64),
+        fixed=np.array(fixed, dtype=np.bool_),
+        budget_ptr=np.array(budget_ptr, dtype=np.int32),
+        budget=np.array(budgets, dtype=np.int32),
+    )
 
 
 @lean

@@ -9,6 +9,7 @@ from app.matching.core.columns import Columns, build_columns
 from app.matching.core.config import SolverConfig
 from app.matching.core.explain import explain
 from app.matching.core.instance import Instance
+from app.matching.core.maximal import left_out
 from app.matching.core.objective import stages
 from app.matching.core.outcome import Outcome, Status
 
@@ -75,8 +76,12 @@ def verify(
         raise VerificationError(f"objective_fen is {outcome.objective_fen}, recomputed {expected[0].value}")
     if expected[0].value > bound:
         raise VerificationError(f"objective {expected[0].value} is above its bound {bound}")
+    _check_proof(outcome, bound)
     _check_budgets(instance, outcome)
     _check_unmatched(instance, outcome)
+    fitting = None if config.kappa_ppm else left_out(columns, outcome.matches)
+    if fitting is not None:
+        raise VerificationError(f"unmatched {fitting}: it still fits what is left")
     if explained:
         for given, found in zip(outcome.unmatched, explain(columns, outcome.matches), strict=True):
             if given != found:
@@ -86,6 +91,16 @@ def verify(
 def _check_empty(outcome: Outcome) -> None:
     if outcome.matches or outcome.objective_fen is not None or outcome.bound_fen is not None:
         raise VerificationError(f"a run that ended {outcome.status.value} has no matches, objective or bound")
+
+
+def _check_proof(outcome: Outcome, bound: int) -> None:
+    """What a solver proved leaves no certificate; that it is no contradiction can be seen."""
+    proved, objective = outcome.solver_bound_fen, outcome.objective_fen
+    if objective is None or (proved is not None and proved < objective):
+        raise VerificationError(f"solver_bound_fen is {proved}, below the objective {objective}")
+    # The objective is rounded down and the bounds up: with a cost of public funds a fen may lie between.
+    if outcome.status is Status.OPTIMAL and min(bound, bound if proved is None else proved) > objective + 1:
+        raise VerificationError(f"optimal, but the bounds {bound} and {proved} are above the objective {objective}")
 
 
 def _check_budgets(instance: Instance, outcome: Outcome) -> None:

@@ -71,6 +71,158 @@ def test_forbidden_and_share_limit() -> None:
     assert reasons(instance, replace(CONFIG, shares=(Share("buyer/b1", 100_000),)))["q1"] == "share_limit"
 
 
+HALF = (option(),)
+POOL = "p/pool/2026"
+NORTH = Site(regions=("north",))
+SHARED_OUT = replace(CONFIG, shares=(Share("buyer/b1", 500_000),))
+
+
+@pytest.mark.parametrize(
+    ("just_so", "just_not", "code"),
+    [
+        pytest.param(
+            market([offer(chip="H20")], [request(chips="A100|910B")]),
+            market([offer(chip="H20")], [request(chips="A100|H20")]),
+            "no_chip",
+            id="no chip, one of two",
+        ),
+        pytest.param(
+            market([offer(region="south")], [request(site=NORTH)]),
+            market([offer(region="north")], [request(site=NORTH)]),
+            "no_site",
+            id="no site: region",
+        ),
+        pytest.param(
+            market([offer(interconnect_gbps=99)], [request(site=Site(min_interconnect_gbps=100))]),
+            market([offer(interconnect_gbps=100)], [request(site=Site(min_interconnect_gbps=100))]),
+            "no_site",
+            id="no site: network",
+        ),
+        pytest.param(
+            market([offer(cards=3)], [request(cards=4)]),
+            market([offer(cards=4)], [request(cards=4)]),
+            "too_large_for_any_offer",
+            id="too large by a card",
+        ),
+        pytest.param(
+            market([offer(hours=3)], [request(hours=4)]),
+            market([offer(hours=4)], [request(hours=4)]),
+            "no_window",
+            id="no window by an hour of the offer",
+        ),
+        pytest.param(
+            market([offer()], [request(hours=2, window=(3, 4))]),
+            market([offer()], [request(hours=2, window=(3, 5))]),
+            "no_window",
+            id="no window by an hour of the deadline",
+        ),
+        pytest.param(
+            market([offer(price=151)], [request(most=150)]),
+            market([offer(price=150)], [request(most=150)]),
+            "over_budget",
+            id="over budget by a fen",
+        ),
+        pytest.param(
+            market([offer(price=302)], [request(most=150)], HALF, {POOL: 10_000}),
+            market([offer(price=300)], [request(most=150)], HALF, {POOL: 10_000}),
+            "over_budget",
+            id="over budget with full subsidy",
+        ),
+        pytest.param(
+            market([offer(price=200)], [request("a", most=100), request("b", most=100)], HALF, {POOL: 1_599}),
+            market([offer(price=200)], [request("a", most=100), request("b", most=100)], HALF, {POOL: 1_600}),
+            "subsidy_exhausted",
+            id="subsidy exhausted by a fen",
+        ),
+        pytest.param(
+            market([offer(cards=8, hours=3)], [request(cards=8, hours=2, blocks=2, min_blocks=2)]),
+            market([offer(cards=8, hours=4)], [request(cards=8, hours=2, blocks=2, min_blocks=2)]),
+            "min_blocks",
+            id="min blocks by an hour",
+        ),
+        pytest.param(
+            market([offer(cards=8, hours=4)], [request("a", cards=5, hours=4), request("b", cards=4, hours=2)]),
+            market([offer(cards=8, hours=4)], [request("a", cards=4, hours=4), request("b", cards=4, hours=2)]),
+            "fragmented",
+            id="fragmented by a card",
+        ),
+    ],
+)
+def test_just_so_and_just_not(just_so: Instance, just_not: Instance, code: str) -> None:
+    found = reasons(just_so)
+    assert found[max(found)] == code
+    assert reasons(just_not) == {}
+
+
+def test_fragmented_or_outbid_by_one_free_card_hour() -> None:
+    """Four cards for two hours are eight card-hours: 2 free cards over 4 hours are enough, over 3 hours they aren't."""
+    first, second = request("a", cards=6, hours=4), request("b", cards=4, hours=2)
+    assert reasons(market([offer(cards=8, hours=4)], [first, second])) == {"b": "fragmented"}
+    assert reasons(market([offer(cards=8, hours=4)], [first, replace(second, deadline_hour=T0 + 3)])) == {"b": "outbid"}
+
+
+def test_forbidden_only_where_the_forbidden_pair_would_fit() -> None:
+    offers, items = [offer("o1"), offer("o2", cards=4)], [request("a", hours=10, chips="A100"), request("b", hours=10)]
+    config = replace(CONFIG, forbids=(Forbid("b", "o1"), Forbid("a", "o1")))
+    assert reasons(market(offers, items), config) == {"b": "forbidden"}
+    blocked = [request("0", cards=8, hours=10), *items]
+    config = replace(config, forbids=(*config.forbids, Forbid("0", "o2")))
+    # The forbidden offer is full besides: lifting the forbid would not help.
+    assert reasons(market(offers, blocked), config) == {"b": "outbid"}
+
+
+def test_share_limit_by_one_card_hour() -> None:
+    """16 card-hours are asked for in all; half of it is 8, what one request takes."""
+    instance = market([offer()], [request("a"), request("b")])
+    assert reasons(instance, SHARED_OUT) == {"b": "share_limit"}
+    assert reasons(instance, replace(CONFIG, shares=(Share("buyer/b1", 1_000_000),))) == {}
+    assert reasons(instance, replace(CONFIG, shares=(Share("buyer/b1", 999_999),))) == {"b": "share_limit"}
+
+
+def test_no_gain_by_one_fen() -> None:
+    """At κ = 0.5 a subsidy of 100 counts 50: a block at 200 against 149 loses, against 150 it doesn't."""
+    config = SolverConfig(method=Method.CLEAR, work_limit=2, kappa_ppm=500_000)
+    for most, expected in ((149, {"q1": "no_gain"}), (150, {})):
+        instance = market([offer(price=200)], [request(most=most)], HALF, {POOL: 10_000})
+        assert reasons(instance, config) == expected
+    (unmatched,) = solve(market([offer(price=200)], [request(most=149)], HALF, {POOL: 10_000}), config).unmatched
+    assert [(c.change, c.before, c.after) for c in unmatched.changes] == [("price", 149, 150)]
+
+
+@pytest.mark.parametrize(
+    ("instance", "code"),
+    [
+        pytest.param(
+            market([offer(chip="H20", price=500)], [request(chips="A100", cards=9)]), "no_chip", id="chip before all"
+        ),
+        pytest.param(market([offer(region="south", cards=2)], [request(site=NORTH)]), "no_site", id="site before size"),
+        pytest.param(
+            market([offer(cards=3, hours=1)], [request()]), "too_large_for_any_offer", id="size before window"
+        ),
+        pytest.param(market([offer(hours=1, price=500)], [request()]), "no_window", id="window before budget"),
+        pytest.param(
+            market([offer(price=500)], [FULL, request("b")]), "over_budget", id="budget before what others took"
+        ),
+    ],
+)
+def test_of_two_reasons_the_binding_one_is_named(instance: Instance, code: str) -> None:
+    found = reasons(instance)
+    assert found[max(found)] == code
+
+
+def test_blocks_of_different_alternatives_fit_side_by_side() -> None:
+    """Two blocks, one of each chip: neither alternative has room for both, together they have."""
+    both = (
+        Alternative("A100", 8, 10, 12_000, 12_000),
+        Alternative("H20", 4, 10, 6_000, 6_000),
+    )
+    offers = [offer("o1", cards=8), offer("o2", cards=4, chip="H20", price=160)]
+    item = request(blocks=2, min_blocks=2, alternatives=both)
+    (unmatched,) = solve(market(offers, [item]), CONFIG).unmatched
+    assert unmatched.code == "min_blocks"
+    assert ("price", 150, 160, "o2") in {(c.change, c.before, c.after, c.offer) for c in unmatched.changes}
+
+
 def test_two_reasons_name_the_first() -> None:
     """Too large and too dear at once: the size comes first in the order."""
     assert reasons(market([offer(cards=3, price=500)], [request(cards=4)])) == {"q1": "too_large_for_any_offer"}

@@ -1,8 +1,11 @@
 """The pure search against a scan hour by hour."""
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.matching.core.instance import Budget, Component, Option
 from app.matching.core.quote import (
     Choice,
     Placement,
@@ -14,8 +17,11 @@ from app.matching.core.quote import (
     placements,
     profile,
 )
+from app.matching.core.subsidy import Purse, Subsidy
 
 HOURS = 40
+TIER = Component("p", "general", 500_000, 0, None, False, ("pool", "buyer"))
+OFF_10 = Subsidy(TIER, 10)
 steps_of = st.lists(st.tuples(st.integers(0, HOURS - 2), st.integers(0, 9)), max_size=5, unique_by=lambda s: s[0])
 bookings_of = st.lists(st.tuples(st.integers(0, HOURS - 1), st.integers(1, 8), st.integers(1, 9)), max_size=6)
 
@@ -99,7 +105,13 @@ def choice(offer: bytes, price: int, *, cards: int = 1, hours: int = 2, low: int
 def test_order_is_net_cost_then_start_then_offer() -> None:
     profiles = {b"a": profile([(3, 1), (10, 0)]), b"b": profile([(0, 1), (10, 0)]), b"c": profile([(0, 1), (10, 0)])}
     dear = choice(b"a", 9)
-    choices = [dear, choice(b"a", 7), choice(b"c", 7), choice(b"b", 7), choice(b"b", 9, alternative=1, subsidy_fen=10)]
+    choices = [
+        dear,
+        choice(b"a", 7),
+        choice(b"c", 7),
+        choice(b"b", 7),
+        choice(b"b", 9, alternative=1, subsidies=(OFF_10,)),
+    ]
     ranked = placements(profiles, choices)
     assert [(p.choice.offer, p.start, p.choice.net_fen) for p in ranked] == [
         (b"b", 0, 8),
@@ -188,3 +200,67 @@ def test_the_order_of_choices_changes_nothing(order) -> None:
     assert best_bundles(profiles, choices, blocks=2, limit=4) == best_bundles(
         profiles, [choices[i] for i in order], blocks=2, limit=4
     )
+
+
+class Vouchers:
+    """Half of what offers in `subsidised` cost, from two budgets; `most` is what a block may cost net."""
+
+    def __init__(self, purse: Purse, subsidised: bytes, most: int | None = None) -> None:
+        self.purse, self.subsidised, self.most = purse, subsidised, most
+
+    def price(self, choice: Choice) -> Choice | None:
+        kind = "partner" if choice.offer in self.subsidised else "none"
+        found = self.purse.best(kind, choice.cost_fen, self.most)
+        return None if found is None else replace(choice, subsidies=found)
+
+    def take(self, choice: Choice) -> None:
+        self.purse.draw(choice.subsidies)
+
+    def copy(self) -> "Vouchers":
+        return Vouchers(self.purse.copy(), self.subsidised, self.most)
+
+
+def vouchers(pool: int, buyer: int, **more) -> Vouchers:
+    options = [Option("b", "partner", None, (replace(TIER, **more),))]
+    return Vouchers(Purse.of(options, [Budget("buyer", buyer), Budget("pool", pool)]), b"ab")
+
+
+def bundled(pricing: Vouchers, choices, profiles, blocks) -> list[list[tuple[bytes, int]]]:
+    priced = [found for each in choices if (found := pricing.price(each)) is not None]
+    bundles = best_bundles(profiles, priced, blocks=blocks, limit=3, pricing=pricing.copy)
+    return [[(p.choice.offer, p.choice.subsidy_fen) for p in bundle] for bundle in bundles]
+
+
+def test_blocks_side_by_side_draw_on_the_same_budgets() -> None:
+    profiles = {offer: profile([(0, 9), (10, 0)]) for offer in (b"a", b"b", b"c")}
+    choices = [choice(b"a", 10), choice(b"b", 20), choice(b"c", 11)]
+    # A block costs 20, 40 and 22: the first takes 10 of what is left, the next 5, and then c is the cheapest left.
+    assert bundled(vouchers(100, 15), choices, profiles, 3)[0] == [(b"a", 10), (b"a", 5), (b"a", 0)]
+    dear = [choice(b"a", 12), *choices[1:]]
+    assert bundled(vouchers(12, 100), dear, profiles, 3)[0] == [(b"a", 12), (b"c", 0), (b"c", 0)]
+    assert bundled(vouchers(0, 100), dear, profiles, 1) == [[(b"c", 0)], [(b"a", 0)], [(b"b", 0)]]
+
+
+def test_a_block_that_its_budget_no_longer_brings_down_is_not_placed() -> None:
+    profiles = {offer: profile([(0, 9), (10, 0)]) for offer in (b"a", b"b")}
+    choices = [choice(b"a", 10), choice(b"b", 10)]
+    pricing = vouchers(25, 100)
+    pricing.most = 10
+    assert bundled(pricing, choices, profiles, 2)[0] == [(b"a", 10), (b"a", 10)]
+    assert bundled(pricing, choices, profiles, 3) == []
+    priced = [found for each in choices if (found := pricing.price(each)) is not None]
+    assert most_blocks(profiles, priced, blocks=3, pricing=pricing.copy) == 2
+
+
+def test_amounts_are_those_of_the_columns() -> None:
+    def taken(cost: int, most: int | None = None, pool: int = 100, **tier) -> int | None:
+        found = vouchers(pool, 1000, **tier).purse.best("partner", cost, most)
+        return None if found is None else sum(each.amount_fen for each in found)
+
+    assert (taken(7), taken(7, most=4), taken(7, most=3)) == (3, 3, None)
+    assert (taken(300), taken(300, most=200), taken(300, most=199)) == (100, 100, None)
+    assert (taken(300, cap_fen=40), taken(60, min_fen=30), taken(59, min_fen=30)) == (40, 30, 0)
+    assert (taken(59, min_fen=30, most=59), taken(59, min_fen=30, most=58)) == (0, None)
+    assert (taken(60, fixed=True), taken(300, fixed=True), taken(0, fixed=True)) == (30, 100, 0)
+    assert vouchers(9, 9).purse.best("none", 10, 10) == ()
+    assert vouchers(9, 9).purse.best("none", 10, 9) is None
