@@ -18,11 +18,13 @@ from app.matching.core.columns import Columns
 from app.matching.core.config import Objective
 from app.matching.core.cpsat import build_model, count_intervals, objectives, solve_model, surplus_scale
 from app.matching.core.fcfs import fill_up, serve_in_order, submission_order
+from app.matching.core.guide import Guide, guide_of
 from app.matching.core.objective import rank, stages
 from app.matching.core.outcome import Duals, Match
 from app.matching.core.plan import Plan, copy_plan
 from app.matching.core.prices import PriceSearch, integer_duals, reduced_values
-from app.matching.core.search import Guide, Search, guide_of, share_out
+from app.matching.core.search import Search
+from app.matching.core.sharing import share_out
 from app.matching.core.watch import Watch
 
 F64 = npt.NDArray[np.float64]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.matching.core.columns import NONE, Columns, Demand, Pairs, Supply
-from app.matching.core.compiled import compiled, lean
+from app.matching.core.compiled import lean
 from app.matching.core.sigma import WIDTH, Terms, set_amounts
 
 I32 = npt.NDArray[np.int32]
