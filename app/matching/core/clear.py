@@ -5,7 +5,6 @@ certificate; (3) greedy on reduced values; (4) ruin-and-recreate; (5) on small i
 hint, which may prove optimality; (6) whatever still fits is placed, and the budgets are shared out by weight.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,10 +36,7 @@ REFINE_SHARE: Final = 0.2
 # Refining ends where it narrows the gap by no more than this part.
 SETTLED: Final = 1e-3
 QUICK_SHARE: Final = 0.02
-# Searches side by side, each with a core of its own, and how often all go on from the best of them.
-MAX_CHAINS: Final = 8
-MEET_EVERY: Final = 0.02
-ROUNDS_PER_LOOK: Final = 1_000
+ROUNDS_PER_LOOK: Final = 400
 MIN_WORK_PER_LOOK: Final = 1_000
 LOOK_EVERY: Final = 0.08
 # A request whose best column loses more than this part of its value at the prices is no seed of a ruin.
@@ -183,35 +179,22 @@ def _recreate(primal: Search, best: Best, watch: Watch, search: PriceSearch, unt
     # The worths leave out what the budgets are worth at their prices.
     ceiling = search.best_value - float(np.dot(search.best.budget, columns.budget_limit))
     began = watch.fraction()
-    rounds, heat, shown, met = 0, 0.0, began, began
-    # Threads would make the order of things matter; a limit on work promises the same result again.
-    count = 1 if columns.config.work_limit is not None else min(MAX_CHAINS, columns.config.workers)
-    chains = [primal, *(primal.twin(columns.config.seed + index) for index in range(1, count))]
-    with ThreadPoolExecutor(count) as pool:
-        while not watch.spent(until) and primal.requests.size:
-            progress = (watch.fraction() - began) / max(1e-9, until - began)
-            if heat == 0.0 and progress > COLD_UNTIL:
-                placed = max(1, int((primal.plan.pair >= 0).sum()))
-                gap = max(0.0, ceiling - primal.value) / placed
-                heat = HEAT * gap * min(1.0, rounds / progress / (ROUNDS_PER_BLOCK * placed))
-            tolerance = heat * max(0.0, 1.0 - progress / COLD_FROM)
-            before = int(primal.work[0])
-            for running in [pool.submit(chain.improve, ROUNDS_PER_LOOK, tolerance) for chain in chains]:
-                running.result()
-            rounds += ROUNDS_PER_LOOK
-            watch.add(max(MIN_WORK_PER_LOOK, int(primal.work[0]) - before))
-            leader = max(chains, key=lambda chain: chain.value)
-            if watch.fraction() - met > MEET_EVERY:
-                met = watch.fraction()
-                for chain in chains:
-                    if chain is not leader:
-                        chain.follow(leader)
-            if watch.fraction() - shown > LOOK_EVERY:
-                shown = watch.fraction()
-                best.offer(leader.plan)
-            watch.tell("ruin and recreate", best.key[0], bound)
-    for chain in chains:
-        best.offer(chain.plan)
+    rounds, heat, shown = 0, 0.0, began
+    while not watch.spent(until) and primal.requests.size:
+        progress = (watch.fraction() - began) / max(1e-9, until - began)
+        if heat == 0.0 and progress > COLD_UNTIL:
+            placed = max(1, int((primal.plan.pair >= 0).sum()))
+            gap = max(0.0, ceiling - primal.value) / placed
+            heat = HEAT * gap * min(1.0, rounds / progress / (ROUNDS_PER_BLOCK * placed))
+        before = int(primal.work[0])
+        primal.improve(ROUNDS_PER_LOOK, heat * max(0.0, 1.0 - progress / COLD_FROM))
+        rounds += ROUNDS_PER_LOOK
+        watch.add(max(MIN_WORK_PER_LOOK, int(primal.work[0]) - before))
+        if watch.fraction() - shown > LOOK_EVERY:
+            shown = watch.fraction()
+            best.offer(primal.plan)
+        watch.tell("ruin and recreate", best.key[0], bound)
+    best.offer(primal.plan)
 
 
 def _promising(columns: Columns, guide: Guide, search: PriceSearch, best: Best) -> Mask:

@@ -7,7 +7,7 @@ from app.matching.core.book import load_book, new_book
 from app.matching.core.columns import Columns
 from app.matching.core.guide import Guide
 from app.matching.core.insertion import insert_all
-from app.matching.core.plan import Plan, copy_plan
+from app.matching.core.plan import Plan
 from app.matching.core.ruin import improve, no_freed, no_scrap
 
 I64 = npt.NDArray[np.int64]
@@ -29,17 +29,6 @@ class Search:
         self.requests = hopeful
         self.value = float(load_book(columns.pairs, columns.terms, guide, plan, self.book))
         self.scrap = no_scrap()
-
-    def twin(self, seed: int) -> "Search":
-        """Return an independent search from the same plan with another seed."""
-        locked = np.flatnonzero(self.book.locked)
-        return Search(self.columns, copy_plan(self.plan), self.guide, seed, locked, self.requests)
-
-    def follow(self, other: "Search") -> None:
-        """Go on from where another search is."""
-        for mine, theirs in zip((*self.plan, *self.book), (*other.plan, *other.book), strict=True):
-            np.copyto(mine, theirs)
-        self.value = other.value
 
     def greedy(self, order: I64, beta: float, floor: float) -> None:
         """Insert requests in an order, as far as worth − β·Σλ is above `floor`."""
