@@ -18,9 +18,11 @@ $(INSTALLED): requirements/dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@echo "compiling the clearing engine, once on a machine: about a minute"
+	$(BIN)/python -m app.matching.core.warm
 	@touch $@
 
-install: $(INSTALLED) ## make .venv with the `cardhour` command
+install: $(INSTALLED) ## make .venv with the `cardhour` command, the engine compiled
 
 demo: $(INSTALLED) ## the sample market: quotes, bookings, a report
 	CARDHOUR_DATA_DIR="$(DEMO_DATA)" $(BIN)/cardhour demo

@@ -48,7 +48,7 @@ COLD_UNTIL: Final = 0.05
 ROUNDS_PER_BLOCK: Final = 500
 COLD_FROM: Final = 0.95
 EXACT_INTERVALS: Final = 6_000
-EXACT_FROM: Final = 0.8
+EXACT_FROM: Final = 0.65
 # Of floating-point sums, relative.
 ROUNDING: Final = 1e-9
 EXACT_DETERMINISTIC_PER_WORK: Final = 0.05
