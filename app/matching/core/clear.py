@@ -1,8 +1,9 @@
 """`clear`: the engine. Prices by Lagrangian relaxation, price-guided greedy, ruin-and-recreate, an exact finish.
 
 Phases, each anytime: (1) first come first served, so that the result is never worse; (2) prices, which also give the
-certificate; (3) greedy on reduced values; (4) ruin-and-recreate; (5) on small instances CP-SAT with the plan as a
-hint, which may prove optimality; (6) whatever still fits is placed, and the budgets are shared out by weight.
+certificate; (3) greedy on reduced values; (4) ruin-and-recreate; (5) where the prices leave few enough pairs, CP-SAT on
+those with the plan as a hint, which may prove optimality; (6) whatever still fits is placed, and the budgets are shared
+out by weight.
 """
 
 from dataclasses import dataclass
@@ -197,7 +198,7 @@ def _recreate(primal: Search, best: Best, watch: Watch, search: PriceSearch, unt
     best.offer(primal.plan)
 
 
-def _promising(columns: Columns, guide: Guide, search: PriceSearch, best: Best) -> Mask:
+def promising(columns: Columns, guide: Guide, search: PriceSearch, best: Best) -> Mask:
     """Return the pairs that a better plan might use: those whose reduced value isn't too far below the request's best.
 
     By weak duality no plan with a block of the pair is worth more than the bound less that distance. Pins make a
@@ -222,7 +223,7 @@ def _exact(
 
     Returns whether it is proved optimal, and CP-SAT's own bound in fen; `None` where it had nothing to do.
     """
-    kept = _promising(columns, guide, search, best)
+    kept = promising(columns, guide, search, best)
     if count_intervals(columns, kept) > EXACT_INTERVALS:
         return False, None
     requests = np.unique(columns.pairs.request[kept]).tolist()

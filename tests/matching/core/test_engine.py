@@ -1,0 +1,172 @@
+"""The engine's parts by themselves: roundings, refined prices, stamps, what the exact finish leaves out, warming up."""
+
+import importlib
+import pkgutil
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numba.core.registry import CPUDispatcher  # pyright: ignore[reportMissingTypeStubs]
+
+import app.matching.core
+from app.matching.core import clear
+from app.matching.core.columns import Columns, build_columns
+from app.matching.core.config import Method, Objective, SolverConfig
+from app.matching.core.guide import guide_of
+from app.matching.core.instance import Instance
+from app.matching.core.outcome import Status
+from app.matching.core.plan import empty_plan
+from app.matching.core.prices import PriceSearch
+from app.matching.core.rows import build_rows
+from app.matching.core.search import Search
+from app.matching.core.solve import solve
+from app.matching.core.verify import verify
+from app.matching.core.warm import warm_up
+from app.matching.core.watch import Watch
+from tests.matching.core.markets import market, offer, random_market, request
+from tests.matching.core.test_search import larger
+
+
+def searched(columns: Columns, passes: int = 60) -> PriceSearch:
+    search = PriceSearch(columns, 0)
+    for done in range(passes):
+        search.advance(done / passes)
+    search.assess()
+    return search
+
+
+def improved(columns: Columns, rounds: int) -> Search:
+    search = searched(columns)
+    guide = guide_of(columns, search.rows, search.best, search.best_reduced)
+    requests = np.arange(columns.demand.weight.size)
+    primal = Search(columns, empty_plan(columns), guide, 1, np.zeros(0, dtype=np.int64), requests)
+    primal.greedy(requests, 1.0, -np.inf)
+    primal.improve(rounds, 50.0)
+    return primal
+
+
+def gangs(cards: int, capacity: int) -> Instance:
+    """Three equal gangs for one hour of an offer: as many have room as go into the capacity whole."""
+    return market([offer("o1", capacity, 100, 1)], [request(f"q{i}", cards, 1, 200, (0, 1)) for i in range(3)])
+
+
+@pytest.mark.parametrize(("cards", "capacity", "whole"), [(32, 40, 1), (32, 63, 1), (3, 8, 2), (600, 1_024, 1)])
+def test_a_rounding_cuts_off_parts_of_a_gang(cards: int, capacity: int, whole: int) -> None:
+    instance = gangs(cards, capacity)
+    config = SolverConfig(work_limit=5)
+    outcome = solve(instance, config)
+    verify(instance, config, outcome)
+    assert outcome.objective_fen == whole * cards * 100
+    assert outcome.bound_fen is not None
+    # The plain row alone leaves a bound of capacity/cards gangs.
+    assert outcome.bound_fen < (whole + 0.02) * cards * 100
+    assert {(row.a, row.b) for row in outcome.duals.capacity} >= {(1, cards)}
+
+
+@pytest.mark.parametrize(("cards", "capacity"), [(8, 40), (1, 7), (64, 40), (33, 1_024)])
+def test_no_rounding_where_it_gains_nothing(cards: int, capacity: int) -> None:
+    columns = build_columns(gangs(cards, capacity), SolverConfig())
+    # 33 goes into 1 024 but for 1 card: less than is worth a row.
+    assert not build_rows(columns.supply, columns.pairs).divisor.size
+
+
+def test_refining_finds_prices_that_are_small_beside_the_worths() -> None:
+    big = 10_000_000
+    columns = build_columns(
+        market(
+            [offer("o1", 3, 0, 1), offer("o2", 3, 0, 1)],
+            [request(f"q{i}", 1, 1, big + i, (0, 1)) for i in range(8)],
+        ),
+        SolverConfig(),
+    )
+    coarse = searched(columns, 20)
+    before = coarse.best_value
+    coarse.refine()
+    for done in range(60):
+        coarse.advance(done / 60)
+    coarse.assess()
+    assert coarse.best_value < before
+    assert coarse.best_value >= sum(sorted(big + i for i in range(8))[-6:]) - 1e-3
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_a_stamp_rules_out_has_no_room(seed: int) -> None:
+    columns = build_columns(larger(seed), SolverConfig())
+    primal = improved(columns, 3_000)
+    pairs, plan, book = columns.pairs, primal.plan, primal.book
+    ruled_out = np.flatnonzero(book.full == book.freed[pairs.offer])
+    assert ruled_out.size
+    for pair in ruled_out:
+        offer_row = int(columns.supply.row_ptr[pairs.offer[pair]] - columns.supply.first_hour[pairs.offer[pair]])
+        for start in range(int(pairs.first[pair]), int(pairs.last[pair]) + 1):
+            hours = plan.free[offer_row + start : offer_row + start + int(pairs.hours[pair])]
+            assert hours.min() < pairs.cards[pair]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_search_keeps_its_own_books(seed: int) -> None:
+    columns = build_columns(larger(seed + 10), SolverConfig())
+    primal = improved(columns, 3_000)
+    plan = primal.plan
+    fresh = Search(columns, plan, primal.guide, 1, np.zeros(0, dtype=np.int64), primal.requests)
+    assert fresh.value == pytest.approx(primal.value)
+    assert plan.free.min() >= 0
+    assert plan.left.min() >= 0
+    usage = columns.supply.capacity.astype(np.int64)
+    for slot in np.flatnonzero(plan.pair >= 0):
+        pair = int(plan.pair[slot])
+        row = int(
+            columns.supply.row_ptr[columns.pairs.offer[pair]] - columns.supply.first_hour[columns.pairs.offer[pair]]
+        )
+        start = row + int(plan.start[slot])
+        usage[start : start + int(columns.pairs.hours[pair])] -= int(columns.pairs.cards[pair])
+    assert (usage == plan.free).all()
+
+
+def test_the_exact_finish_keeps_all_that_an_optimum_needs() -> None:
+    left_out = 0
+    for seed in range(60):
+        instance, config = random_market(seed)
+        config = replace(config, method=Method.CPSAT, work_limit=20, pins=(), objective=Objective.SURPLUS)
+        exact = solve(instance, config)
+        if exact.status is not Status.OPTIMAL:
+            continue
+        columns = build_columns(instance, config)
+        best = clear.first_come(columns, empty_plan(columns))
+        watch = Watch(time.monotonic, seconds=None, work=5, progress=None, cancelled=None)
+        search = clear.find_prices(columns, watch, 1.0, best)
+        guide = guide_of(columns, search.rows, search.best, search.best_reduced)
+        kept = clear.promising(columns, guide, search, best)
+        left_out += int((~kept).sum())
+        used = {
+            (instance.request_index[match.request], match.alternative, instance.offer_index[match.offer])
+            for match in exact.matches
+        }
+        pairs = columns.pairs
+        found = set(
+            zip(pairs.request[kept].tolist(), pairs.alternative[kept].tolist(), pairs.offer[kept].tolist(), strict=True)
+        )
+        assert used <= found
+    assert left_out > 0
+
+
+def _compiled() -> dict[str, int]:
+    """Return how many times each compiled function of the core was compiled or read from disk."""
+    found: dict[str, int] = {}
+    for module in pkgutil.iter_modules(app.matching.core.__path__):
+        loaded = importlib.import_module(f"app.matching.core.{module.name}")
+        for name, value in vars(loaded).items():
+            if isinstance(value, CPUDispatcher) and value.__module__ == loaded.__name__:
+                found[f"{module.name}.{name}"] = len(value.signatures)
+    return found
+
+
+@pytest.mark.parametrize("method", [Method.CLEAR, Method.FCFS])
+def test_nothing_is_left_to_compile_after_warming_up(method: Method) -> None:
+    warm_up()
+    before = _compiled()
+    instance = larger(5)
+    config = SolverConfig(method=method, work_limit=3)
+    verify(instance, config, solve(instance, config))
+    assert _compiled() == before
