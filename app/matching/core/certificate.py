@@ -130,10 +130,8 @@ def _gain(terms: Terms, option: int, cost: int, need: int, limit: I64, unit: int
     """Return max Σ (unit − Σμ)·σ over the allowed σ of an option, or `NO_COLUMN` where none is allowed."""
     first = terms.component_ptr[option]
     count = terms.component_ptr[option + 1] - first
-    ceiling = NO_COLUMN
-    if terms.ceiling_ppm[option] >= 0:
-        rate = terms.ceiling_ppm[option]
-        ceiling = rate * (cost // PPM) + rate * (cost % PPM) // PPM
+    rate = terms.ceiling_ppm[option]
+    ceiling = rate * (cost // PPM) + rate * (cost % PPM) // PPM
     weights = np.zeros(WIDTH, dtype=np.int64)
     room = np.zeros(WIDTH, dtype=np.int64)
     total = 0
@@ -149,7 +147,7 @@ def _gain(terms: Terms, option: int, cost: int, need: int, limit: I64, unit: int
             weights[index] -= mu[terms.budget[at]]
         total += low
         value += weights[index] * low
-    if ceiling != NO_COLUMN and total > ceiling:
+    if total > ceiling:
         return NO_COLUMN
     for _ in range(count):
         best = -1
@@ -160,8 +158,7 @@ def _gain(terms: Terms, option: int, cost: int, need: int, limit: I64, unit: int
         room[best] = -1
         if weights[best] <= 0:
             more = min(more, max(0, need - total))
-        if ceiling != NO_COLUMN:
-            more = min(more, ceiling - total)
+        more = min(more, ceiling - total)
         total += more
         value += weights[best] * more
     return value if total >= need else NO_COLUMN
@@ -316,7 +313,7 @@ def reduced_value(columns: Columns, prices: Prices, pair: int, only_start: int =
 def _exact_gain(columns: Columns, prices: Prices, pair: int, option: int, weight: int) -> int | None:
     chosen = columns.instance.options[columns.option_ids[option]]
     cost, need = int(columns.pairs.cost[pair]), int(columns.pairs.cost[pair] - columns.pairs.max_net[pair])
-    ceiling = None if chosen.ceiling_ppm is None else floor_rate(chosen.ceiling_ppm, cost)
+    ceiling = chosen.ceiling_fen(cost)
     budgets = columns.instance.budget_index
     rooms: list[tuple[int, int]] = []
     total = value = 0
@@ -331,11 +328,11 @@ def _exact_gain(columns: Columns, prices: Prices, pair: int, option: int, weight
         rooms.append((unit, high - component.min_fen))
         total += component.min_fen
         value += unit * component.min_fen
-    if ceiling is not None and total > ceiling:
+    if total > ceiling:
         return None
     for unit, room in sorted(rooms, reverse=True):
         more = room if unit > 0 else min(room, max(0, need - total))
-        more = more if ceiling is None else min(more, ceiling - total)
+        more = min(more, ceiling - total)
         total += more
         value += unit * more
     return value if total >= need else None

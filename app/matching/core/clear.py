@@ -21,7 +21,7 @@ from app.matching.core.fcfs import fill_up, serve_in_order, submission_order
 from app.matching.core.guide import Guide, guide_of
 from app.matching.core.objective import rank, stages
 from app.matching.core.outcome import Duals, Match
-from app.matching.core.plan import Plan, copy_plan
+from app.matching.core.plan import Plan, copy_plan, take
 from app.matching.core.prices import PriceSearch, integer_duals, reduced_values
 from app.matching.core.search import Search
 from app.matching.core.sharing import share_out
@@ -92,10 +92,32 @@ def finish(columns: Columns, plan: Plan) -> Plan:
     fill_up(columns, done, order, least)
     fill_up(columns, done, order, least, sparing=True)
     share_out(columns, done, generous)
+    if config.objective is Objective.SURPLUS:
+        _drop_losers(columns, done)
     # Cutting amounts back may have freed what another block needs.
     fill_up(columns, done, order, least)
     fill_up(columns, done, order, least, sparing=True)
     return done
+
+
+def _drop_losers(columns: Columns, plan: Plan) -> None:
+    """Take out blocks that lower the objective, as far as `min_blocks` allows, and requests that do so as a whole.
+
+    A block may cost more than it counts for: with a cost of public funds, or where its value is below `max_net`.
+    Requests with pins stay as they are.
+    """
+    slots = np.flatnonzero(plan.pair >= 0)
+    request = columns.pairs.request[plan.pair[slots]]
+    gain = columns.pairs.score[plan.pair[slots]] + columns.sigma_score[request] * plan.sigma[slots].sum(axis=1)
+    for loser in np.setdiff1d(request[gain < 0], columns.pin_request).tolist():
+        own = np.flatnonzero(request == loser)
+        own = own[np.argsort(gain[own], kind="stable")]
+        spare = own.size - int(columns.demand.min_blocks[loser])
+        dropped = min(spare, int((gain[own] < 0).sum()))
+        if gain[own[dropped:]].sum() < 0:
+            dropped = own.size
+        for slot in slots[own[:dropped]].tolist():
+            take(columns.supply, columns.demand, columns.pairs, columns.terms, plan, slot)
 
 
 def first_come(columns: Columns, pinned: Plan) -> Best:

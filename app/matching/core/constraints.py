@@ -142,7 +142,7 @@ def _option_fault(
     tiers = {(component.programme, component.tier) for component in option.components}
     if not set(amounts) <= tiers:
         return f"{min(set(amounts) - tiers)} is not a tier of this option"
-    ceiling = cost if option.ceiling_ppm is None else floor_rate(option.ceiling_ppm, cost)
+    ceiling = option.ceiling_fen(cost)
     total = sum(amounts.values())
     if total > ceiling:
         return f"subsidies of {total} fen pass the ceiling of {ceiling}"

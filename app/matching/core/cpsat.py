@@ -190,7 +190,7 @@ def _cumulative(direct: Direct, offer: int, found: list[tuple[int, int]]) -> Non
 
 
 def subsidies(direct: Direct, slot: int) -> None:
-    """m_c ≤ σ_c ≤ min(⌊rate_c·C⌋, cap_c, R_j), Σσ ≤ ⌊ceiling·C⌋, Σσ ≥ C − max_net; `fixed` in full unless spent."""
+    """m_c ≤ σ_c ≤ min(⌊rate_c·C⌋, cap_c, R_j), Σσ ≤ ⌊ceiling·C⌋, Σσ ≥ C − max_net; `fixed` as in `sigma.fill`."""
     columns, model = direct.columns, direct.model
     block = direct.blocks[slot]
     pairs = columns.pairs
@@ -229,7 +229,9 @@ def _option(
         if high < component.min_fen:
             return None
         highs.append((full, high, names))
-    ceiling = None if terms.ceiling_ppm is None else floor_rate(terms.ceiling_ppm, cost)
+    ceiling = terms.ceiling_fen(cost)
+    binding = sum(high for _, high, _ in highs) >= ceiling
+    reached = model.new_bool_var("") if binding else None
     amounts: list[cp_model.IntVar] = []
     for index, (component, (full, high, names)) in enumerate(zip(terms.components, highs, strict=True)):
         sigma = model.new_int_var(0, high, "")
@@ -237,25 +239,29 @@ def _option(
         if component.min_fen:
             model.add(sigma >= component.min_fen * chosen)
         if component.fixed:
-            _fixed(direct, sigma, full, names, chosen)
+            excuses = [] if reached is None else [reached]
+            _fixed(direct, sigma, full, names, [chosen.Not(), *excuses])
         for name in names:
             direct.spent[name].append(sigma)
         block.sigma[pair, option, index] = sigma
         amounts.append(sigma)
-    if ceiling is not None:
+    if reached is not None:
         model.add(sum(amounts) <= ceiling)
+        _enforce(model.add(sum(amounts) == ceiling), reached)
     return amounts
 
 
-def _fixed(direct: Direct, sigma: cp_model.IntVar, full: int, names: list[int], chosen: cp_model.IntVar) -> None:
-    """A chosen fixed component is full, or one of its budgets is exhausted."""
+def _fixed(
+    direct: Direct, sigma: cp_model.IntVar, full: int, names: list[int], excuses: Sequence[cp_model.LiteralT]
+) -> None:
+    """A fixed component is full, or one of its budgets is exhausted, or one of the excuses holds."""
     model = direct.model
     whole = model.new_bool_var("")
     _enforce(model.add(sigma == full), whole)
     for name in names:
         if name not in direct.exhausted:
             direct.exhausted[name] = model.new_bool_var("")
-    model.add_bool_or([whole, chosen.Not(), *(direct.exhausted[name] for name in names)])
+    model.add_bool_or([whole, *excuses, *(direct.exhausted[name] for name in names)])
 
 
 def budgets(direct: Direct) -> None:

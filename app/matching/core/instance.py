@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import cached_property
 from itertools import pairwise
 
-from app.kit.money import PPM
+from app.kit.money import PPM, floor_rate
 from app.matching.core import limits
 from app.matching.core.limits import InstanceError, within
 
@@ -127,6 +127,10 @@ class Option:
     subsidy_class: str
     ceiling_ppm: int | None
     components: tuple[Component, ...]
+
+    def ceiling_fen(self, cost_fen: int) -> int:
+        """Return the most that all components together may give on a contract; never more than it costs."""
+        return cost_fen if self.ceiling_ppm is None else floor_rate(self.ceiling_ppm, cost_fen)
 
 
 @dataclass(frozen=True)

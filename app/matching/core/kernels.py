@@ -183,9 +183,7 @@ def most_subsidy(terms: Terms, rules: Rules, budget: I64, buyer: int, offer: int
     kind = buyer * rules.class_count + rules.offer_class[offer]
     best = 0
     for option in range(rules.option_ptr[kind], rules.option_ptr[kind + 1]):
-        ceiling = NO_CAP
-        if terms.ceiling_ppm[option] >= 0:
-            ceiling = floor_rate(terms.ceiling_ppm[option], cost)
+        ceiling = floor_rate(terms.ceiling_ppm[option], cost)
         least = total = 0
         for component in range(terms.component_ptr[option], terms.component_ptr[option + 1]):
             high = most(terms, component, cost, budget)

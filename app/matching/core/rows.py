@@ -1,7 +1,7 @@
 """Capacity rows that the price search uses: the plain ones, and Chvátal–Gomory roundings of them.
 
 A rounding of offer o by b says Σ ⌊n/b⌋·x ≤ ⌊K_o(t)/b⌋ in every hour. It cuts off what the plain row lets through where
-gangs of b cards don't divide the capacity: a third of a gang of 32 has no place beside one of 32 on 40 cards.
+gangs of b cards don't divide the capacity: a quarter of a gang of 32 has no place beside one of 32 on 40 cards.
 
 A gang of n pays λ + Σ (⌊n/b⌋/n)·λ_b per card and hour: its *profile*. Gangs of an offer that pay alike share one.
 """

@@ -26,7 +26,8 @@ class Search:
         self.work = np.zeros(1, dtype=np.int64)
         # Any odd word will do as long as it isn't 0.
         self.state = np.array([0x9E3779B97F4A7C15 ^ (2 * seed + 1)], dtype=np.uint64)
-        self.requests = hopeful
+        # One without a pair has no place to look at.
+        self.requests = hopeful[np.diff(columns.demand.pair_ptr)[hopeful] > 0]
         self.value = float(load_book(columns.pairs, columns.terms, guide, plan, self.book))
         self.scrap = no_scrap()
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from app.matching.core.columns import Columns, Pairs
 from app.matching.core.compiled import lean
 from app.matching.core.plan import Plan
-from app.matching.core.sigma import Terms, set_amounts
+from app.matching.core.sigma import Terms, floor_rate, set_amounts
 
 I64 = npt.NDArray[np.int64]
 
@@ -28,15 +28,11 @@ def top_up(pairs: Pairs, terms: Terms, plan: Plan, order: I64, needed_only: bool
         first = terms.component_ptr[option]
         last = terms.component_ptr[option + 1]
         total = plan.sigma[slot].sum()
-        ceiling = cost
-        if terms.ceiling_ppm[option] >= 0:
-            rate = terms.ceiling_ppm[option]
-            ceiling = rate * (cost // 1_000_000) + rate * (cost % 1_000_000) // 1_000_000
+        ceiling = floor_rate(terms.ceiling_ppm[option], cost)
         for component in range(first, last):
             if needed_only and not terms.fixed[component]:
                 continue
-            rate = terms.rate_ppm[component]
-            full = min(terms.cap_fen[component], rate * (cost // 1_000_000) + rate * (cost % 1_000_000) // 1_000_000)
+            full = min(terms.cap_fen[component], floor_rate(terms.rate_ppm[component], cost))
             more = min(full - plan.sigma[slot, component - first], ceiling - total)
             for index in range(terms.budget_ptr[component], terms.budget_ptr[component + 1]):
                 more = min(more, plan.left[terms.budget[index]])

@@ -46,7 +46,7 @@ def compile_terms(options: Iterable[Option], budget_index: Mapping[str, int]) ->
     component_ptr, ceilings, budget_ptr, budgets = [0], list[int](), [0], list[int]()
     rates, least, caps, fixed = list[int](), list[int](), list[int](), list[bool]()
     for option in options:
-        ceilings.append(NO_OPTION if option.ceiling_ppm is None else option.ceiling_ppm)
+        ceilings.append(PPM if option.ceiling_ppm is None else option.ceiling_ppm)
         for component in option.components:
             rates.append(component.rate_ppm)
             least.append(component.min_fen)
@@ -106,9 +106,7 @@ def fill(
     """
     first = terms.component_ptr[option]
     count = terms.component_ptr[option + 1] - first
-    ceiling = NO_CAP
-    if terms.ceiling_ppm[option] >= 0:
-        ceiling = floor_rate(terms.ceiling_ppm[option], cost)
+    ceiling = floor_rate(terms.ceiling_ppm[option], cost)
     total = 0
     for index in range(count):
         component = first + index

@@ -14,7 +14,7 @@ from app.matching.core import clear
 from app.matching.core.columns import Columns, build_columns
 from app.matching.core.config import Method, Objective, SolverConfig
 from app.matching.core.guide import guide_of
-from app.matching.core.instance import Instance
+from app.matching.core.instance import Component, Instance, Option
 from app.matching.core.outcome import Status
 from app.matching.core.plan import empty_plan
 from app.matching.core.prices import PriceSearch
@@ -24,7 +24,7 @@ from app.matching.core.solve import solve
 from app.matching.core.verify import verify
 from app.matching.core.warm import warm_up
 from app.matching.core.watch import Watch
-from tests.matching.core.markets import market, offer, random_market, request
+from tests.matching.core.markets import market, offer, option, random_market, request
 from tests.matching.core.test_search import larger
 
 
@@ -170,3 +170,65 @@ def test_nothing_is_left_to_compile_after_warming_up(method: Method) -> None:
     config = SolverConfig(method=method, work_limit=3)
     verify(instance, config, solve(instance, config))
     assert _compiled() == before
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_no_block_is_kept_that_lowers_the_objective(exact: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not exact:
+        # As on a market that is too large for the exact finish.
+        monkeypatch.setattr(clear, "EXACT_INTERVALS", -1)
+    # Half of 100 fen a card-hour is subsidy, which counts as a cost twice over: a loss of 10 of what the buyer gains.
+    instance = market(
+        [offer("o1", 8, 100, 10)],
+        [request("q1", 4, 2, 90, (0, 10)), request("q2", 4, 2, 90, (0, 10), blocks=3, min_blocks=2)],
+        (option(rate=500_000),),
+        {"p/pool/2026": 10_000},
+    )
+    config = SolverConfig(work_limit=5, kappa_ppm=2_000_000)
+    outcome = solve(instance, config)
+    verify(instance, config, outcome)
+    assert outcome.objective_fen == 0
+    assert not outcome.matches
+
+
+def test_blocks_that_lose_go_as_far_as_min_blocks_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clear, "EXACT_INTERVALS", -1)
+    # One block gains 50 a card-hour on the cheap offer, the other loses 10 on the dear one.
+    for least, matched in ((1, 1), (2, 2)):
+        item = request("q1", 4, 2, 110, (0, 2), blocks=2, min_blocks=least)
+        item = replace(item, alternatives=(replace(item.alternatives[0], value_fen=100 * 8),))
+        instance = market([offer("o1", 4, 50, 2), offer("o2", 4, 110, 2)], [item])
+        config = SolverConfig(work_limit=5)
+        outcome = solve(instance, config)
+        verify(instance, config, outcome)
+        assert len(outcome.matches) == matched
+
+
+@pytest.mark.parametrize("method", list(Method))
+@pytest.mark.parametrize(
+    ("rates", "fixed", "ceiling", "given"),
+    [
+        ((600_000, 600_000), False, None, 1_600),
+        ((600_000, 600_000), True, None, 1_600),
+        ((500_000, 300_000), True, 600_000, 960),
+        ((500_000, 300_000), False, 600_000, 960),
+        ((500_000, 300_000), True, 900_000, 1_280),
+    ],
+)
+def test_stacked_subsidies_never_pass_the_ceiling_or_the_cost(
+    method: Method, rates: tuple[int, int], fixed: bool, ceiling: int | None, given: int
+) -> None:
+    components = tuple(
+        Component(f"p{i}", "t", rate, 0, None, fixed, (f"p{i}/pool/2026",)) for i, rate in enumerate(rates)
+    )
+    instance = market(
+        [offer("o1", 8, 100, 2)],
+        [request("q1", 8, 2, 90, (0, 2))],
+        (Option("b1", "partner", ceiling, components),),
+        {"p0/pool/2026": 10_000, "p1/pool/2026": 10_000},
+    )
+    config = SolverConfig(method=method, work_limit=5)
+    outcome = solve(instance, config)
+    verify(instance, config, outcome)
+    assert outcome.status is Status.OPTIMAL
+    assert [match.subsidy_fen for match in outcome.matches] == [given]
