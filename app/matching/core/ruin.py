@@ -269,7 +269,7 @@ def _neighbours(
             break
         # Skewed to those that begin late, as they are the likelier to overlap.
         draw = next_random(state)
-        pair = book.offer_pair[begin + int((1.0 - draw * draw) * size)]
+        pair = book.offer_pair[begin + size - 1 - int(draw * draw * size)]
         request = pairs.request[pair]
         if plan.placed[request] == demand.blocks[request] or pairs.last[pair] + pairs.hours[pair] <= low:
             continue
