@@ -300,7 +300,7 @@ def test_real_markets(tmp_path: Path, name: str, limit: str, seconds: str) -> No
     if not market.is_dir():
         pytest.skip("the real input data (../shared/data) is not here")
     if seconds == "120" and not LONG:
-        pytest.skip("kept for the nightly run (CARDHOUR_LONG=1)")
+        pytest.skip("it takes minutes: set CARDHOUR_LONG=1")
     common = [
         "--market",
         str(market),

@@ -92,7 +92,7 @@ async def test_philly_is_applied_to_the_fen(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     if limit is None and not LONG:
-        pytest.skip("kept for the nightly run (CARDHOUR_LONG=1)")
+        pytest.skip("it takes minutes: set CARDHOUR_LONG=1")
     begun = time.perf_counter()
     await open_example(worker_database, clock)
     sent = await desk.client.post(
