@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from app.matching.files import COLUMNS
+from app.matching.market_columns import COLUMNS
 
 START: Final = datetime(2026, 12, 1, tzinfo=UTC)
 HOURS: Final = 168

@@ -30,41 +30,11 @@ from app.bulk.rows import (
     Table,
 )
 from app.kit.time import EPOCH
+from app.matching.market_columns import COLUMNS as MARKET_COLUMNS
 
 Value = TypeVar("Value")
 
-COLUMNS: Final[Mapping[Kind, tuple[str, ...]]] = {
-    Kind.OFFERS: (
-        "offer_ref",
-        "supplier",
-        "region",
-        "chip_model",
-        "cards",
-        "cards_per_node",
-        "list_price_cny",
-        "price_cny",
-        "interconnect_gbps",
-        "available_from",
-        "available_to",
-    ),
-    Kind.REQUESTS: (
-        "request_ref",
-        "buyer",
-        "submitted_at",
-        "chips",
-        "cards",
-        "hours",
-        "earliest_start",
-        "deadline",
-        "max_net_price_cny",
-        "priority",
-        "blocks",
-        "min_blocks",
-    ),
-    Kind.BUYERS: ("buyer", "kind", "prior_year_revenue_cny", "registered_city", "integrity", "project_lead"),
-    Kind.SUPPLIERS: ("supplier", "city", "partner"),
-    Kind.CHIPS: ("chip_model", "vendor", "fp16_tflops", "memory_gb", "domestic", "class"),
-}
+COLUMNS: Final[Mapping[Kind, tuple[str, ...]]] = {kind: MARKET_COLUMNS[f"{kind.value}.csv"] for kind in Kind}
 _OWNER: Final = {Kind.OFFERS: "supplier", Kind.REQUESTS: "buyer"}
 _KINDS: Final = FACT_CHOICES[FactKey.KIND]
 _INTEGRITY: Final = FACT_CHOICES[FactKey.INTEGRITY]

@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from app.matching.market_columns import COLUMNS
+
 MARKET: Final = Path(__file__).resolve().parent / "market"
 ORIGIN: Final = datetime(2026, 12, 1, tzinfo=UTC)
 HOURS: Final = 14 * 24
@@ -99,46 +101,13 @@ _CITIES: Final = ("北京", "上海", "深圳", "杭州", "成都", "南京", "�
 def generate() -> dict[str, str]:
     """Return the market's files: name → CSV text."""
     chance = random.Random(_SEED)  # noqa: S311  a fixed seed is the point
-    return {
-        "suppliers.csv": _csv(("supplier", "city", "partner"), _suppliers()),
-        "offers.csv": _csv(
-            (
-                "offer_ref",
-                "supplier",
-                "region",
-                "chip_model",
-                "cards",
-                "cards_per_node",
-                "list_price_cny",
-                "price_cny",
-                "interconnect_gbps",
-                "available_from",
-                "available_to",
-            ),
-            _offers(chance),
-        ),
-        "buyers.csv": _csv(
-            ("buyer", "kind", "prior_year_revenue_cny", "registered_city", "integrity", "project_lead"),
-            _buyers(chance),
-        ),
-        "requests.csv": _csv(
-            (
-                "request_ref",
-                "buyer",
-                "submitted_at",
-                "chips",
-                "cards",
-                "hours",
-                "earliest_start",
-                "deadline",
-                "max_net_price_cny",
-                "priority",
-                "blocks",
-                "min_blocks",
-            ),
-            _requests(chance),
-        ),
+    rows = {
+        "suppliers.csv": _suppliers(),
+        "offers.csv": _offers(chance),
+        "buyers.csv": _buyers(chance),
+        "requests.csv": _requests(chance),
     }
+    return {name: _csv(COLUMNS[name], table) for name, table in rows.items()}
 
 
 def numeral(number: int) -> str:

@@ -19,42 +19,11 @@ from app.kit.time import ceil_hour, floor_hour, hour_index, parse_rfc3339
 from app.matching.core import limits
 from app.matching.core.instance import Alternative, Chip, Instance, Offer, Request
 from app.matching.core.what_if import OfferChange, change_offers
+from app.matching.market_columns import COLUMNS
 from app.matching.terms import options_and_budgets, subsidy_class
 from app.vouchers.programmes import Programme
 from app.vouchers.rules import Facts
 
-COLUMNS: Final[dict[str, tuple[str, ...]]] = {
-    "chips.csv": ("chip_model", "vendor", "fp16_tflops", "memory_gb", "domestic", "class"),
-    "suppliers.csv": ("supplier", "city", "partner"),
-    "buyers.csv": ("buyer", "kind", "prior_year_revenue_cny", "registered_city", "integrity", "project_lead"),
-    "offers.csv": (
-        "offer_ref",
-        "supplier",
-        "region",
-        "chip_model",
-        "cards",
-        "cards_per_node",
-        "list_price_cny",
-        "price_cny",
-        "interconnect_gbps",
-        "available_from",
-        "available_to",
-    ),
-    "requests.csv": (
-        "request_ref",
-        "buyer",
-        "submitted_at",
-        "chips",
-        "cards",
-        "hours",
-        "earliest_start",
-        "deadline",
-        "max_net_price_cny",
-        "priority",
-        "blocks",
-        "min_blocks",
-    ),
-}
 _WHOLE = re.compile(r"[0-9]{1,15}", re.ASCII)
 _DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
 _DETAIL_LENGTH: Final = 200

@@ -13,7 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from app.commands.clearing import clearing
-from app.matching.files import COLUMNS, MarketError, instance_of, read_market
+from app.matching.files import MarketError, instance_of, read_market
+from app.matching.market_columns import COLUMNS
 from tests.conftest import SHARED
 
 TABLES = {
