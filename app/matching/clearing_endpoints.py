@@ -2,9 +2,9 @@
 
 import asyncio
 import zlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 from app.accounts.callers import Caller
 from app.accounts.dependencies import Anyone, Context, Desk, DeskOrAuditor, KeyedWriting, Reading, Writing
 from app.accounts.errors import NOT_APPROVED
-from app.kit.db import WriteSession
+from app.kit.db import ReadSession, WriteSession
 from app.kit.errors import (
     FORBIDDEN,
     IDEMPOTENCY_IN_FLIGHT,
@@ -23,7 +23,7 @@ from app.kit.errors import (
     UNAUTHENTICATED,
 )
 from app.kit.ids import encode_id
-from app.kit.pages import BAD_CURSOR, ONE_CURSOR, Page, Paging, listing_name, page_of
+from app.kit.pages import BAD_CURSOR, ONE_CURSOR, Page, PageRequest, Paging, listing_name, page_of
 from app.kit.problems import is_unavailable, language_of, problems
 from app.kit.web import AppContext
 from app.kit.writes import Answer
@@ -44,7 +44,7 @@ from app.matching.clearing_errors import (
     UNKNOWN_PROGRAMME,
     WHAT_IF_ONLY,
 )
-from app.matching.clearing_models import Clearing, ClearingState, RowKind
+from app.matching.clearing_models import Clearing, ClearingRow, ClearingState, RowKind
 from app.matching.clearing_options import ClearingIn
 from app.matching.clearing_schemas import (
     ClearingId,
@@ -59,6 +59,8 @@ from app.matching.comparing import LISTED
 from app.matching.comparison_schemas import ComparisonOut
 
 router = APIRouter(tags=["clearings"])
+
+Item = TypeVar("Item")
 
 _RETRY_AFTER: Final = {"Retry-After": "1"}
 _POLL_SECONDS: Final = 0.5
@@ -175,6 +177,24 @@ async def cancel_clearing(
     return await write.run(work)
 
 
+async def _rows(
+    session: ReadSession,
+    caller: Caller,
+    context: AppContext,
+    clearing_id: UUID,
+    kind: RowKind,
+    page: PageRequest,
+    shown: Callable[[ClearingRow], Item],
+) -> Page[Item]:
+    """Return a page of a clearing's rows as they are shown."""
+    await service.get_clearing(session, caller, clearing_id)
+    listing = listing_name(f"clearings/{clearing_id}/{kind.value}", {})
+    rows, has_more, cursors = await repository.list_rows(
+        session, caller, clearing_id, kind, page, signer=context.signer, listing=listing
+    )
+    return page_of([shown(row) for row in rows], has_more=has_more, cursors=cursors, query={"limit": page.limit})
+
+
 @router.get(
     "/clearings/{clearing_id}/matches",
     summary="List a clearing's matches",
@@ -185,18 +205,7 @@ async def list_matches(
     clearing_id: ClearingId, caller: Anyone, session: Reading, context: Context, page: Paging
 ) -> Page[MatchOut]:
     """Return a page of matches."""
-    await service.get_clearing(session, caller, clearing_id)
-    rows, has_more, cursors = await repository.list_rows(
-        session,
-        caller,
-        clearing_id,
-        RowKind.MATCH,
-        page,
-        signer=context.signer,
-        listing=listing_name(f"clearings/{clearing_id}/matches", {}),
-    )
-    items = [match_out(row, caller) for row in rows]
-    return page_of(items, has_more=has_more, cursors=cursors, query={"limit": page.limit})
+    return await _rows(session, caller, context, clearing_id, RowKind.MATCH, page, lambda row: match_out(row, caller))
 
 
 @router.get(
@@ -209,18 +218,7 @@ async def list_unmatched(
     clearing_id: ClearingId, caller: Anyone, session: Reading, context: Context, page: Paging
 ) -> Page[UnmatchedOut]:
     """Return a page of requests that were not matched in full."""
-    await service.get_clearing(session, caller, clearing_id)
-    rows, has_more, cursors = await repository.list_rows(
-        session,
-        caller,
-        clearing_id,
-        RowKind.UNMATCHED,
-        page,
-        signer=context.signer,
-        listing=listing_name(f"clearings/{clearing_id}/unmatched", {}),
-    )
-    items = [unmatched_out(row) for row in rows]
-    return page_of(items, has_more=has_more, cursors=cursors, query={"limit": page.limit})
+    return await _rows(session, caller, context, clearing_id, RowKind.UNMATCHED, page, unmatched_out)
 
 
 @router.get(
