@@ -17,6 +17,7 @@ from app.commands.console import (
     moment,
     out,
     print_json,
+    print_one,
     print_table,
 )
 from app.commands.reservations import print_reservations
@@ -69,12 +70,7 @@ def quote(
         }
     with api() as client:
         answer = client.quotes.ask(body)
-    if as_json:
-        print_json(answer)
-    elif quiet:
-        typer.echo(answer["id"])
-    else:
-        _show(answer)
+    print_one(answer, _show, as_json=as_json, quiet=quiet)
     if not answer["options"]:
         raise typer.Exit(1)
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -104,6 +104,16 @@ def print_ids(rows: Iterable[Mapping[str, object]]) -> None:
     """Print the rows' ids, one a line, to go on with in a script."""
     for row in rows:
         typer.echo(row["id"])
+
+
+def print_one(item: Mapping[str, Any], show: Callable[[Any], None], *, as_json: bool, quiet: bool) -> None:
+    """Print one item as JSON, as its id alone, or as `show` does."""
+    if as_json:
+        print_json(item)
+    elif quiet:
+        print_ids([item])
+    else:
+        show(item)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str, to: Console = out) -> None:

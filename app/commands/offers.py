@@ -18,6 +18,7 @@ from app.commands.console import (
     print_fields,
     print_ids,
     print_json,
+    print_one,
     print_table,
 )
 
@@ -185,12 +186,7 @@ def post(
     }
     with api() as client:
         offer = client.offers.create(body)
-    if as_json:
-        print_json(offer)
-    elif quiet:
-        typer.echo(offer["id"])
-    else:
-        _show(offer)
+    print_one(offer, _show, as_json=as_json, quiet=quiet)
 
 
 @offers.command("withdraw")

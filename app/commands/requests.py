@@ -20,6 +20,7 @@ from app.commands.console import (
     print_fields,
     print_ids,
     print_json,
+    print_one,
     print_table,
 )
 
@@ -155,12 +156,7 @@ def post(
         }
     with api() as client:
         request = client.requests.create(body)
-    if as_json:
-        print_json(request)
-    elif quiet:
-        typer.echo(request["id"])
-    else:
-        _show(request)
+    print_one(request, _show, as_json=as_json, quiet=quiet)
 
 
 @requests.command("withdraw")
