@@ -53,4 +53,4 @@ lock: ## pin and hash the dependencies again (needs uv)
 	echo 'hatchling>=1.27' | $(COMPILE) - -o requirements/build.txt
 
 clean: ## remove what was made here
-	rm -rf $(VENV) $(DEMO_DATA) dist .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(DEMO_DATA) dist .ruff_cache .hypothesis .import_linter_cache app/matching/core/__pycache__

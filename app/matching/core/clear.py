@@ -25,9 +25,8 @@ from app.matching.core.plan import Plan, copy_plan, take
 from app.matching.core.prices import PriceSearch, integer_duals, reduced_values
 from app.matching.core.search import Search
 from app.matching.core.sharing import share_out
-from app.matching.core.watch import Watch
+from app.matching.core.watch import WORK_UNIT, Watch
 
-F64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 PASSES: Final = 200
@@ -110,8 +109,9 @@ def _drop_losers(columns: Columns, plan: Plan) -> None:
     request = columns.pairs.request[plan.pair[slots]]
     gain = columns.pairs.score[plan.pair[slots]] + columns.sigma_score[request] * plan.sigma[slots].sum(axis=1)
     for loser in np.setdiff1d(request[gain < 0], columns.pin_request).tolist():
-        own = np.flatnonzero(request == loser)
-        own = own[np.argsort(gain[own], kind="stable")]
+        # Slots are in the order of their requests.
+        low, high = np.searchsorted(request, (loser, loser + 1))
+        own = low + np.argsort(gain[low:high], kind="stable")
         spare = own.size - int(columns.demand.min_blocks[loser])
         dropped = min(spare, int((gain[own] < 0).sum()))
         if gain[own[dropped:]].sum() < 0:
@@ -263,7 +263,7 @@ def _exact(
         tell=lambda _best, _bound: watch.cancelled(),
     )
     if work is not None:
-        watch.add(int(work * 1_000_000))
+        watch.add(int(work * WORK_UNIT))
     if solved.plan is not None:
         best.offer(solved.plan)
     if solved.bound is None:

@@ -1,7 +1,10 @@
 """The engine's parts by themselves: roundings, refined prices, stamps, what the exact finish leaves out, warming up."""
 
+import hashlib
 import importlib
 import pkgutil
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -10,7 +13,7 @@ import pytest
 from numba.core.registry import CPUDispatcher  # pyright: ignore[reportMissingTypeStubs]
 
 import app.matching.core
-from app.matching.core import clear
+from app.matching.core import clear, compiled
 from app.matching.core.columns import Columns, build_columns
 from app.matching.core.config import Method, Objective, SolverConfig
 from app.matching.core.guide import guide_of
@@ -232,3 +235,15 @@ def test_stacked_subsidies_never_pass_the_ceiling_or_the_cost(
     verify(instance, config, outcome)
     assert outcome.status is Status.OPTIMAL
     assert [match.subsidy_fen for match in outcome.matches] == [given]
+
+
+def test_machine_code_belongs_to_one_version_of_the_core() -> None:
+    sources = b"".join(path.read_bytes() for path in sorted(compiled.HERE.glob("*.py")))
+    folder = f"compiled-{hashlib.sha256(sources).hexdigest()[:16]}"
+    kept = subprocess.run(
+        [sys.executable, "-c", "from app.matching.core.ruin import improve; print(improve.stats.cache_path)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert f"/{folder}/" in kept
