@@ -58,7 +58,7 @@ class EmbeddedPostgres:
             if self._users is None:
                 self._users = (self._dir / "users.lock").open("w")
                 fcntl.flock(self._users, fcntl.LOCK_SH)
-            self._ensure_running()
+            self._server = self._ensure_running()
 
     def is_running(self) -> bool:
         """Tell whether the server's process lives, at the price of reading one small file."""
@@ -80,30 +80,29 @@ class EmbeddedPostgres:
                 last = True
             except BlockingIOError:
                 last = False
-            if last and self._server is not None:
+            if last and self._live_postmaster() is not None:
                 _log.debug("stopping", folder=str(self._pgdata))
-                self._server.stop()
+                # Another user may have started it again since we did: ours would name a process that is gone.
+                self._ensure_running().stop()
             self._users.close()
             self._users = None
             self._server = None
 
-    def _ensure_running(self) -> None:
+    def _ensure_running(self) -> PostgresServer:
         self._pgdata.mkdir(exist_ok=True)
         deadline = time.monotonic() + _START_SECONDS
         while True:
             try:
                 self._forget_dead_postmaster()
-                self._start_once()
+                return self._start_once()
             except (AssertionError, OSError, subprocess.SubprocessError) as error:
                 # Recovery after a crash outlasts the library's patience, and the old server's children may
                 # still hold its memory for a moment: both pass.
                 if time.monotonic() > deadline:
                     raise RuntimeError(f"the embedded PostgreSQL did not start; see {self._pgdata / 'log'}") from error
                 time.sleep(0.2)
-            else:
-                return
 
-    def _start_once(self) -> None:
+    def _start_once(self) -> PostgresServer:
         fresh = not (self._pgdata / "PG_VERSION").exists()
         server = PostgresServer(self._pgdata, cleanup_mode=None)
         server.ensure_pgdata_inited()
@@ -111,7 +110,7 @@ class EmbeddedPostgres:
             with (self._pgdata / "postgresql.conf").open("a", encoding="utf-8") as settings:
                 settings.write(_SETTINGS)
         server.ensure_postgres_running()
-        self._server = server
+        return server
 
     def _forget_dead_postmaster(self) -> None:
         """Remove a `postmaster.pid` whose process is gone.

@@ -89,9 +89,15 @@ async def committed(stage: Stage) -> Held:
     ):
         waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = $1"
         await probe.execute("SET application_name = 'probe'")
+
+        async def commit_until_it_waits() -> None:
+            # The setting reaches each backend in its own time: commits before that don't wait.
+            while True:
+                await probe.execute("SELECT pg_logical_emit_message(true, 'probe', '')")
+
         await admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
         await admin.execute("SELECT pg_reload_conf()")
-        hanging = asyncio.create_task(probe.execute("SELECT pg_logical_emit_message(true, 'probe', '')"))
+        hanging = asyncio.create_task(commit_until_it_waits())
         try:
             await until(admin, "commits wait", waits, "probe")
             await admin.execute(
@@ -104,8 +110,9 @@ async def committed(stage: Stage) -> Held:
             async with connection(stage) as again:
                 await again.execute("ALTER SYSTEM RESET synchronous_standby_names")
                 await again.execute("SELECT pg_reload_conf()")
+            hanging.cancel()
             # Where the server was killed, so was its connection.
-            with suppress(asyncpg.PostgresConnectionError):
+            with suppress(asyncio.CancelledError, asyncpg.PostgresConnectionError):
                 await hanging
 
 

@@ -108,6 +108,25 @@ def test_data_survive_a_killed_server(folder: Path) -> None:
     assert postmaster(folder) is None
 
 
+def test_the_last_stops_a_server_that_another_started_again(folder: Path) -> None:
+    last, other = EmbeddedPostgres(folder), EmbeddedPostgres(folder)
+    last.start()
+    try:
+        other.start()
+        pid = postmaster(folder)
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        while other.is_running():
+            time.sleep(0.02)
+        other.start()
+        assert postmaster(folder) not in {None, pid}
+        other.release()
+        assert last.is_running()
+    finally:
+        last.release()
+    assert postmaster(folder) is None
+
+
 def test_durability_is_on(folder: Path) -> None:
     user = start_user(
         folder,
