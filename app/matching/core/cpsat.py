@@ -23,6 +23,7 @@ from app.matching.core.plan import Plan, copy_plan, empty_plan, put
 from app.matching.core.sigma import WIDTH
 
 I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 MAX_INTERVALS: Final = 1_500_000
@@ -39,6 +40,7 @@ class Block:
 
     request: int
     placed: cp_model.IntVar
+    is_needed: bool
     starts: dict[int, cp_model.IntVar] = field(default_factory=dict[int, cp_model.IntVar])
     present: dict[int, cp_model.IntVar] = field(default_factory=dict[int, cp_model.IntVar])
     chosen: dict[tuple[int, int], cp_model.IntVar] = field(default_factory=dict[tuple[int, int], cp_model.IntVar])
@@ -57,6 +59,7 @@ class Direct:
     blocks: dict[int, Block]
     spent: dict[int, list[cp_model.IntVar]]
     kept: Mask
+    needed: I64
     exhausted: dict[int, cp_model.IntVar] = field(default_factory=dict[int, cp_model.IntVar])
 
     def pairs_of(self, request: int) -> list[int]:
@@ -80,7 +83,11 @@ def count_intervals(columns: Columns, kept: Mask) -> int:
 
 
 def build_model(
-    columns: Columns, requests: Sequence[int], kept: Mask | None = None, around: Plan | None = None
+    columns: Columns,
+    requests: Sequence[int],
+    kept: Mask | None = None,
+    around: Plan | None = None,
+    needed: I64 | None = None,
 ) -> Direct:
     """Return the constraints of a clearing of these requests alone, over all of their pairs or those `kept`.
 
@@ -89,6 +96,7 @@ def build_model(
         requests: Whose empty slots the model fills.
         kept: Pairs that it may use; by default all of the requests'.
         around: A plan that stays as it is, so that there is only what it leaves; by default an empty one.
+        needed: For each request of the clearing, how many of its blocks are placed at least; by default none.
 
     Raises:
         ModelTooLargeError: if there would be too many intervals.
@@ -99,7 +107,9 @@ def build_model(
     if count > MAX_INTERVALS:
         raise ModelTooLargeError(f"the direct model has {count} intervals, at most {MAX_INTERVALS} are built")
     around = empty_plan(columns) if around is None else around
-    direct = Direct(columns, around, cp_model.CpModel(), {}, defaultdict(list), kept)
+    if needed is None:
+        needed = np.zeros(columns.demand.blocks.size, dtype=np.int64)
+    direct = Direct(columns, around, cp_model.CpModel(), {}, defaultdict(list), kept, needed)
     for request in requests:
         blocks(direct, request)
     capacity(direct)
@@ -134,8 +144,10 @@ def blocks(direct: Direct, request: int) -> None:
     columns, model = direct.columns, direct.model
     demand, alternatives = columns.demand, columns.pairs.alternative
     slots = direct.slots_of(request)
-    for slot in slots:
-        block = Block(request, model.new_bool_var(""))
+    held = int(demand.blocks[request]) - len(slots)
+    for number, slot in enumerate(slots, held):
+        is_needed = number < int(direct.needed[request])
+        block = Block(request, model.new_constant(1) if is_needed else model.new_bool_var(""), is_needed)
         for pair in direct.pairs_of(request):
             block.present[pair] = model.new_bool_var("")
             domain = _starts(columns, direct.around.free, pair)
@@ -144,11 +156,14 @@ def blocks(direct: Direct, request: int) -> None:
                 low, high = int(demand.earliest[request]), int(demand.deadline[request])
                 block.starts[alternative] = model.new_int_var(low, high - int(columns.pairs.hours[pair]), "")
             _enforce(model.add_linear_expression_in_domain(block.starts[alternative], domain), block.present[pair])
-        model.add(sum(block.present.values()) == block.placed)
+        if is_needed:
+            # In this form CP-SAT takes what every choice is worth out of the objective.
+            model.add_exactly_one(block.present.values())
+        else:
+            model.add(sum(block.present.values()) == block.placed)
         direct.blocks[slot] = block
     for before, slot in pairwise(slots):
         model.add_implication(direct.blocks[slot].placed, direct.blocks[before].placed)
-    held = int(demand.blocks[request]) - len(slots)
     least = int(demand.min_blocks[request]) - held
     if held and least > 0:
         raise ValueError("the plan around holds fewer blocks of a request than it wants at least")
@@ -473,7 +488,9 @@ def _hint(direct: Direct, plan: Plan) -> None:
         held = [slot for slot in slots if plan.pair[slot] >= 0]
         for slot, source in zip(slots, [*held, *([None] * (len(slots) - len(held)))], strict=True):
             block = direct.blocks[slot]
-            direct.model.add_hint(block.placed, source is not None)
+            # A hint may not name the constant of a block that is needed.
+            if not block.is_needed:
+                direct.model.add_hint(block.placed, source is not None)
             for pair, present in block.present.items():
                 here = source is not None and plan.pair[source] == pair
                 direct.model.add_hint(present, here)
