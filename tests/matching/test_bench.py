@@ -74,14 +74,14 @@ def test_what_was_not_run_says_why() -> None:
 
 
 def test_the_guards() -> None:
-    good = {"guard-sample": case("guard-sample"), "guard-scarce": case("guard-scarce")}
+    good = {"guard-sample": case("guard-sample"), "guard-scarce": case("guard-scarce", fcfs=1.4)}
     assert [guard["holds"] for guard in judge_guards(good)] == [True, True]
     for worse in (case("guard-sample", fcfs=1.0), case("guard-sample", gap=0.2)):
         assert [guard["holds"] for guard in judge_guards(good | {"guard-sample": worse})] == [False, True]
     assert judge_guards({}) == []
 
 
-def test_the_growthfit_exponent() -> None:
+def test_the_exponent_of_growth() -> None:
     points = [{"requests": n, "seconds": 0.001 * n**1.1} for n in (1000, 3000, 10_000)]
     assert fit_exponent(points) == pytest.approx(1.1)
     assert fit_exponent([*points, {"requests": 30_000, "seconds": None}]) is None
