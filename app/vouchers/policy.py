@@ -292,7 +292,7 @@ class Programme(_Frozen):
     @property
     def all_stacks(self) -> tuple[Stack, ...]:
         """What stacks with it, `stacks_with` too: automatic, under `stacking_ceiling`."""
-        plain = (Stack(with_programme=other, ceiling=self.stacking_ceiling) for other in self.stacks_with)
+        plain = (Stack.model_validate({"with": other, "ceiling": self.stacking_ceiling}) for other in self.stacks_with)
         return (*self.stacks, *plain)
 
     def numbers(self) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import re
 import tomllib
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError

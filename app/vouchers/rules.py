@@ -24,6 +24,7 @@ __all__ = [
     "OtherSubsidy",
     "SupplierFacts",
     "TierDecision",
+    "admits",
     "base_fen",
     "clauses_of",
     "contract_year",
@@ -153,9 +154,7 @@ def base_fen(programme: Programme, items: Iterable[Item]) -> int:
     return sum(item.amount_fen for item in items if item.kind not in programme.excluded_items)
 
 
-def tier_terms(
-    programme: Programme, tier: Tier, buyer: str, year: int, *, rate_ppm: int | None = None
-) -> TierTerms:
+def tier_terms(programme: Programme, tier: Tier, buyer: str, year: int, *, rate_ppm: int | None = None) -> TierTerms:
     """Return a tier's numbers for one buyer and year, at the tier's own rate unless another holds."""
     caps = (
         (pool_name(programme, year), programme.pool_year_cny),
@@ -376,7 +375,9 @@ def _about_time(programme: Programme, contract: ContractFacts) -> Iterable[Findi
         yield Finding("contract_year", applied.year == signed.year, str(signed.year), str(applied.year))
     if programme.max_term_days is not None:
         hours, most = contract.hours, 24 * programme.max_term_days
-        yield Finding("term", hours is not None and hours <= most, f"<= {most} h", None if hours is None else f"{hours} h")
+        yield Finding(
+            "term", hours is not None and hours <= most, f"<= {most} h", None if hours is None else f"{hours} h"
+        )
     if programme.one_application_per_contract:
         yield Finding("application", contract.applications == 0, "0", str(contract.applications))
 
@@ -398,6 +399,11 @@ def _about_supplier(programme: Programme, supplier: SupplierFacts) -> Iterable[F
         met = partner or any(_centre_holds(centre, supplier) for centre in conditions.centres)
         needed = " / ".join(_tell_centre(centre) for centre in conditions.centres)
         yield Finding("centre", met, needed, _tell_size(supplier, partner=partner))
+
+
+def admits(programme: Programme, supplier: SupplierFacts) -> bool:
+    """Whether a programme admits a supplier, whoever buys of it: all but affiliation."""
+    return all(finding.met for finding in _about_supplier(programme, supplier) if finding.name != "affiliation")
 
 
 def _centre_holds(centre: Centre, supplier: SupplierFacts) -> bool:
@@ -429,7 +435,7 @@ def _tell_size(supplier: SupplierFacts, *, partner: bool) -> str | None:
 
 
 def _about_others(programme: Programme, contract: ContractFacts) -> Iterable[Finding]:
-    """A subsidy beside it must be one that stacks, where it is one of ours or of a level that the programme excludes."""
+    """A subsidy beside it must be one that stacks, where it is one of ours or of a level that is excluded."""
     for other in contract.others:
         barred = other.programme is not None or other.level in programme.excludes
         met = not barred or _stack_with(programme, other, contract) is not None

@@ -117,9 +117,7 @@ def _ever_open(
     )
 
 
-def _all_met(
-    programme: Programme, tier: Tier, facts: Facts, contract: ContractFacts, supplier: SupplierFacts
-) -> bool:
+def _all_met(programme: Programme, tier: Tier, facts: Facts, contract: ContractFacts, supplier: SupplierFacts) -> bool:
     return all(finding.met for finding in clauses_of(programme, tier, contract, facts, supplier))
 
 
@@ -172,8 +170,10 @@ def options_of(
 ) -> tuple[OptionTerms, ...]:
     """Return choices as numbers for one buyer, by whose ref its budgets are named."""
     return tuple(
-        OptionTerms(choice.ceiling_ppm, tuple(_terms(part, choice, programmes[part.programme], buyer, contract)
-        for part in choice.parts))
+        OptionTerms(
+            choice.ceiling_ppm,
+            tuple(_terms(part, choice, programmes[part.programme], buyer, contract) for part in choice.parts),
+        )
         for choice in choices
     )
 
