@@ -390,8 +390,11 @@ def _about_supplier(programme: Programme, supplier: SupplierFacts) -> Iterable[F
         yield Finding("partner", partner, "yes", _yes(partner))
     if conditions.batches:
         own = named | {batch for name, batch in supplier.batches if name == programme.id}
-        met = not own.isdisjoint(conditions.batches)
-        yield Finding("batch", met, ", ".join(conditions.batches), ", ".join(sorted(own)) or "none")
+        # One that is a partner by a fact or a market file has no batch on record.
+        met = not own.isdisjoint(conditions.batches) or (partner and not own)
+        yield Finding(
+            "batch", met, ", ".join(conditions.batches), ", ".join(sorted(own)) or ("partner" if partner else "none")
+        )
     if conditions.not_affiliated:
         met = supplier.affiliated is False
         yield Finding("affiliation", met, "no", None if supplier.affiliated is None else _yes(supplier.affiliated))
