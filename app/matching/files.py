@@ -379,7 +379,8 @@ def instance_of(
     asked: list[Request] = []
     for request in requests:
         if as_of is None:
-            break
+            asked.append(request)
+            continue
         hours = max(each.hours for each in request.alternatives)
         contract = reads.contract(as_of, hours=hours, blocks=request.blocks)
         party = Party(request.buyer, market.buyers[request.buyer], contract)
