@@ -208,6 +208,16 @@ class ChipPatch(TypedDict):
     source: NotRequired[str | None]
 
 
+class ClauseOut(TypedDict):
+    """A clause of a programme; `found` is null where it isn't known."""
+
+    name: str
+    met: bool
+    needed: str
+    found: str | None
+    told: str
+
+
 ClearingMode: TypeAlias = Literal["dry_run", "apply"]
 """`dry_run` decides and reserves nothing; `apply` holds what was matched."""
 
@@ -275,6 +285,13 @@ class DecisionIn(TypedDict):
     reason: NotRequired[str | None]
 
 
+class DraftIn(TypedDict):
+    """A file of a programme."""
+
+    toml: str
+    """the file, as it is; see docs/vouchers/programmes.md"""
+
+
 Effect: TypeAlias = Literal[
     "new_request",
     "request_gone",
@@ -311,6 +328,9 @@ class EndIn(TypedDict):
     """End a running reservation early. Takes no fields."""
 
 
+WithProgramme: TypeAlias = str
+
+
 class ExportFileOut(TypedDict):
     """A file that an export wrote."""
 
@@ -341,6 +361,9 @@ FactKey: TypeAlias = Literal[
     "integrity",
     "project_lead",
     "partner",
+    "centre_pflops",
+    "centre_racks",
+    "supercomputing",
 ]
 """The kinds of dated facts that rules read."""
 
@@ -471,6 +494,14 @@ class ImportResultOut(TypedDict):
     """errors beyond those listed"""
 
 
+class ItemIn(TypedDict):
+    """A line of a contract."""
+
+    kind: Literal["compute", "storage", "network", "security"]
+    amount_fen: int
+    """integer fen (1/100 CNY)"""
+
+
 class JobErrorOut(TypedDict):
     """Why a job ended without a result; nothing was written."""
 
@@ -534,6 +565,13 @@ class MatchSubsidyOut(TypedDict):
 
 Method: TypeAlias = Literal["clear", "fcfs", "cpsat"]
 """`clear` is the engine, `fcfs` first come first served, `cpsat` one direct CP-SAT model."""
+
+
+class MissedOut(TypedDict):
+    """A clause and how many contracts miss it."""
+
+    clause: str
+    contracts: int
 
 
 class NeedAlternativeIn(TypedDict):
@@ -646,6 +684,14 @@ OrganisationState: TypeAlias = Literal["pending", "approved", "rejected", "suspe
 """Registered, and what the desk made of it."""
 
 
+class OtherIn(TypedDict):
+    """Another subsidy on the contract."""
+
+    level: Literal["national", "province", "city", "district"]
+    amount_fen: NotRequired[int]
+    """integer fen (1/100 CNY)"""
+
+
 class PageBudgetPriceOut(TypedDict):
     data: list[BudgetPriceOut]
     has_more: bool
@@ -740,6 +786,12 @@ class ProgressOut(TypedDict):
     """0 while it is not known"""
 
 
+class PublishIn(TypedDict):
+    """Which draft to publish."""
+
+    version: int
+
+
 class QuotedSubsidyOut(TypedDict):
     """What one programme's tier takes off a block; earmarked when the option is booked."""
 
@@ -827,6 +879,34 @@ Side: TypeAlias = Literal["buyer", "supplier"]
 """A party of a reservation."""
 
 
+class SimulateIn(TypedDict):
+    """Which version; a file in its place, stored nowhere, or the newest version where neither is given."""
+
+    version: NotRequired[int | None]
+    toml: NotRequired[str | None]
+    """a file with the programme's id"""
+
+
+class SimulatedYearOut(TypedDict):
+    """The contracts of a calendar year in the programme's time zone."""
+
+    contracts: int
+    eligible: int
+    """those that meet every clause of their best tier"""
+    granted: int
+    """those that get something"""
+    cost_fen: int
+    amount_fen: int
+    """what the programme would have given"""
+    subsidised_fen: int
+    """what they were really matched with, under any programme"""
+    missed: list[MissedOut]
+    """the most frequent first"""
+    year: int
+    pool_left_fen: int | None
+    """null where there is no pool"""
+
+
 SuppliersAllowedItem: TypeAlias = str
 
 
@@ -862,19 +942,29 @@ Status: TypeAlias = Literal["optimal", "feasible", "infeasible", "timeout", "can
 """How a run ended."""
 
 
-class StepOut(TypedDict):
-    """From `starts_at` until the next step there are so many cards."""
-
-    starts_at: str
-    cards: int
-
-
 class SupplierOut(TypedDict):
     """Whose offer it is."""
 
     org_id: str
     ref: str
     name: str
+
+
+class TallyOut(TypedDict):
+    """What contracts would get, in integer fen."""
+
+    contracts: int
+    eligible: int
+    """those that meet every clause of their best tier"""
+    granted: int
+    """those that get something"""
+    cost_fen: int
+    amount_fen: int
+    """what the programme would have given"""
+    subsidised_fen: int
+    """what they were really matched with, under any programme"""
+    missed: list[MissedOut]
+    """the most frequent first"""
 
 
 class TitleOut(TypedDict):
@@ -917,6 +1007,10 @@ class UnmatchedOut(TypedDict):
     changes: list[ChangeOut]
 
 
+VersionState: TypeAlias = Literal["draft", "published"]
+"""A draft can be simulated; a published version is in force and never changes."""
+
+
 VoucherState: TypeAlias = Literal["earmarked", "voided"]
 """`earmarked` with the hold, `voided` when its reservation ends before it runs."""
 
@@ -930,6 +1024,22 @@ class YearOut(TypedDict):
     pool_fen: int | None
     buyer_year_fen: int | None
     opened_at: str
+
+
+class AppCatalogSchemasStepOut(TypedDict):
+    """From `starts_at` until the next step there are so many cards."""
+
+    starts_at: str
+    cards: int
+
+
+class AppVouchersExplainingStepOut(TypedDict):
+    """A step of the arithmetic of an amount, in integer fen."""
+
+    name: str
+    amount_fen: int
+    detail: str
+    told: str
 
 
 class ProblemField(TypedDict):
@@ -1013,7 +1123,7 @@ class CapacityOut(TypedDict):
     offer_id: str
     version: int
     observed_at: str
-    steps: list[StepOut]
+    steps: list[AppCatalogSchemasStepOut]
     segments: list[SegmentOut]
 
 
@@ -1063,6 +1173,35 @@ class ClearingIn(TypedDict):
     """units of work instead: reproducible"""
 
 
+class ContractIn(TypedDict):
+    """A contract to explain; signed now where no time is given."""
+
+    signed_at: NotRequired[str | None]
+    items: list[ItemIn]
+    hours: NotRequired[int | None]
+    domestic: NotRequired[bool | None]
+    """whether its chips are domestic"""
+    workload: NotRequired[str | None]
+    blocks: NotRequired[int]
+    """how many such contracts the whole request is"""
+    year_contracts_fen: NotRequired[int]
+    """the buyer's other contracts of the year"""
+    others: NotRequired[list[OtherIn]]
+    on_application: NotRequired[bool]
+    """whether it is applied for what isn't automatic"""
+
+
+class ExplainIn(TypedDict):
+    """Who would sign what."""
+
+    with_programmes: NotRequired[list[WithProgramme]]
+    """further programmes, tried alone and together"""
+    buyer_org_id: str
+    supplier_org_id: NotRequired[str | None]
+    """left out: a partner that isn't affiliated"""
+    contract: ContractIn
+
+
 class ExportIn(TypedDict):
     """What to export."""
 
@@ -1105,7 +1244,7 @@ class FactIn(TypedDict):
 
     key: FactKey
     value: str | int | bool
-    """by key: kind (startup, sme, enterprise, institute, university, bureau), unified_social_credit_code (18 characters), prior_year_revenue_fen (integer fen), registered_city, integrity (clean, flagged), project_lead (none, provincial, national), partner (true, false)"""
+    """by key: kind (startup, sme, enterprise, institute, university, bureau), unified_social_credit_code (18 characters), prior_year_revenue_fen (integer fen), registered_city, integrity (clean, flagged), project_lead (none, provincial, national), partner (true, false), and of a supplier's largest centre centre_pflops, centre_racks (whole), supercomputing (true, false)"""
     valid_from: str
     evidence: NotRequired[str | None]
 
@@ -1624,6 +1763,58 @@ class SideOut(TypedDict):
     surplus_fen: int
 
 
+class SimulationOut(TypedDict):
+    """What a programme would have given the contracts on record, and the open requests each by itself."""
+
+    programme: str
+    version: int
+    years: list[SimulatedYearOut]
+    requests: TallyOut
+    """at the most that each buyer pays, with a partner"""
+
+
+class TierOut(TypedDict):
+    """What one tier gives."""
+
+    tier: str
+    rate_ppm: int
+    amount_fen: int
+    unmet: list[str]
+    """the clauses that are missed; empty where it is open"""
+    clauses: list[ClauseOut]
+    arithmetic: list[AppVouchersExplainingStepOut]
+
+
+class VersionDetail(TypedDict):
+    """A version of a programme with its content."""
+
+    programme: str
+    version: int
+    state: VersionState
+    title: TitleOut
+    grade: Literal["seed", "official", "press", "second_hand", "example"]
+    tiers: list[str]
+    sha256: str
+    """of the TOML as stored"""
+    stored_at: str
+    toml: str
+    """the programme as data, exactly as stored"""
+
+
+class VersionOut(TypedDict):
+    """A version of a programme."""
+
+    programme: str
+    version: int
+    state: VersionState
+    title: TitleOut
+    grade: Literal["seed", "official", "press", "second_hand", "example"]
+    tiers: list[str]
+    sha256: str
+    """of the TOML as stored"""
+    stored_at: str
+
+
 class VoucherOut(TypedDict):
     """A voucher: an amount set aside for a buyer's reservation under one tier of a programme."""
 
@@ -1674,6 +1865,20 @@ class ComparisonOut(TypedDict):
     """of the requests listed, those matched in this one alone"""
     only_in_other: list[str]
     """of the requests listed, those matched in the other alone"""
+
+
+class DecisionOut(TypedDict):
+    """What a programme gives for a contract: the tier chosen, and what each would give."""
+
+    programme: str
+    version: int
+    year: int
+    tier: str
+    """the best: the largest amount, then the fewest clauses missed"""
+    amount_fen: int
+    desk_checks: list[str]
+    """what the facts can't tell: with any, the desk decides"""
+    tiers: list[TierOut]
 
 
 class KeyList(TypedDict):
@@ -1791,6 +1996,20 @@ class ReservationOut(TypedDict):
     updated_at: str
 
 
+class VersionList(TypedDict):
+    """A programme's versions, the newest first."""
+
+    data: list[VersionOut]
+
+
+class ChoiceOut(TypedDict):
+    """Programmes taken together, or one alone."""
+
+    programmes: list[str]
+    amount_fen: int
+    decisions: list[DecisionOut]
+
+
 class ClearingOut(TypedDict):
     """A clearing. Buyers and suppliers see that it was, and their rows; the rest is for the desk and auditors."""
 
@@ -1807,6 +2026,12 @@ class ClearingOut(TypedDict):
     created_at: str
     started_at: str | None
     finished_at: str | None
+
+
+class ExplanationOut(TypedDict):
+    """The choices of a buyer for a contract, the best first."""
+
+    choices: list[ChoiceOut]
 
 
 class PageClearingOut(TypedDict):

@@ -3,14 +3,21 @@
 from app.client.core import AsyncResource, Call, Resource, SyncResource, method, rows
 from app.client.types import (
     AccountOut,
+    ExplainIn,
+    ExplanationOut,
     OpenIn,
     PageAccountOut,
     PageTransferOut,
     PageVoucherOut,
     ProgrammeDetail,
     ProgrammeList,
+    PublishIn,
+    SimulateIn,
+    SimulationOut,
     TransferKind,
     TransferOut,
+    VersionDetail,
+    VersionList,
     VoucherOut,
     VoucherState,
     YearOut,
@@ -39,6 +46,48 @@ class ProgrammeMethods(Resource):
         """Fill a programme's budgets of a year (the desk); amounts left out are the programme's own."""
         body: OpenIn = {"year": year, "pool_fen": pool_fen, "buyer_year_fen": buyer_year_fen}
         return Call("POST", f"{_PROGRAMMES}/{programme_id}/open", json=body, keyed=True)
+
+    @method
+    def draft(self, toml: str) -> Call[VersionDetail]:
+        """Store a file of a programme as a draft (the desk)."""
+        return Call("POST", _PROGRAMMES, json={"toml": toml}, keyed=True)
+
+    @method
+    def versions(self, programme_id: str) -> Call[VersionList]:
+        """A programme's versions, the newest first."""
+        return Call("GET", f"{_PROGRAMMES}/{programme_id}/versions")
+
+    @method
+    def version(self, programme_id: str, version: int) -> Call[VersionDetail]:
+        """A version with its content."""
+        return Call("GET", f"{_PROGRAMMES}/{programme_id}/versions/{version}")
+
+    @method
+    def change(self, programme_id: str, version: int, toml: str, *, etag: str) -> Call[VersionDetail]:
+        """Put another file in a draft's place (the desk)."""
+        path = f"{_PROGRAMMES}/{programme_id}/versions/{version}"
+        return Call("PUT", path, json={"toml": toml}, etag=etag, keyed=True)
+
+    @method
+    def delete(self, programme_id: str, version: int, *, etag: str) -> Call[None]:
+        """Delete a draft (the desk)."""
+        return Call("DELETE", f"{_PROGRAMMES}/{programme_id}/versions/{version}", etag=etag)
+
+    @method
+    def publish(self, programme_id: str, version: int, *, etag: str) -> Call[VersionDetail]:
+        """Publish a draft: it never changes any more (the desk)."""
+        body: PublishIn = {"version": version}
+        return Call("POST", f"{_PROGRAMMES}/{programme_id}/publish", json=body, etag=etag, keyed=True)
+
+    @method
+    def explain(self, programme_id: str, body: ExplainIn) -> Call[ExplanationOut]:
+        """What programmes give for a contract: each clause and the arithmetic."""
+        return Call("POST", f"{_PROGRAMMES}/{programme_id}/explain", json=body)
+
+    @method
+    def simulate(self, programme_id: str, body: SimulateIn) -> Call[SimulationOut]:
+        """What a version or a file would have given the contracts on record (the desk)."""
+        return Call("POST", f"{_PROGRAMMES}/{programme_id}/simulate", json=body)
 
 
 class VoucherMethods(Resource):

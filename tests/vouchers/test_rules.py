@@ -108,7 +108,6 @@ def test_every_clause_of_a_programme_just_met_and_just_missed() -> None:
         assert (found.best.unmet[0], found.amount_fen) == (name, 0)
     for name, facts in (
         ("max_prior_year_revenue", replace(buyer, prior_year_revenue_fen=5_000_01)),
-        ("max_prior_year_revenue", replace(buyer, prior_year_revenue_fen=None)),
         ("prior_year_revenue", replace(buyer, prior_year_revenue_fen=999_99)),
         ("clean_years", replace(buyer, clean_since=date(2025, 5, 2))),
         ("clean_years", replace(buyer, clean_since=None)),
@@ -117,6 +116,15 @@ def test_every_clause_of_a_programme_just_met_and_just_missed() -> None:
         ("kind", replace(buyer, kind="startup")),
     ):
         assert decide(programme, good, facts, PARTNER).best.unmet == (name,)
+
+
+def test_what_is_not_known_meets_no_clause() -> None:
+    programme = parse_programme(EVERYTHING, "everything")
+    contract = contract_of(datetime(2026, 5, 1, tzinfo=UTC), 1_000_00)
+    assert decide(programme, contract, Facts(), SupplierFacts()).best.unmet == (
+        "term", "partner", "domestic", "workload", "kind", "prior_year_revenue", "max_prior_year_revenue", "integrity",
+        "clean_years", "project_lead", "registered_city",
+    )  # fmt: skip
 
 
 def test_the_best_tier_is_chosen_and_the_others_are_told() -> None:
@@ -230,7 +238,8 @@ def test_choices_say_what_the_rule_says_at_every_edge() -> None:
     ):
         template = ContractFacts(NOON, (), 24, domestic, blocks=blocks, year_contracts_fen=record)
         found = choices_for(programmes, GOOD, template, supplier)
-        edges = {choice.from_fen for choice in found} | {choice.to_fen or 10**12 for choice in found}
+        ends = {choice: 10**12 if choice.to_fen is None else choice.to_fen for choice in found}
+        edges = {choice.from_fen for choice in found} | set(ends.values())
         for amount in sorted({max(0, edge + step) for edge in edges for step in (-1, 0, 1)}):
             contract = replace(template, items=(Item("compute", amount),))
             for programme in programmes:
@@ -239,6 +248,6 @@ def test_choices_say_what_the_rule_says_at_every_edge() -> None:
                     choice.parts[0].rate_ppm
                     for choice in found
                     if [part.programme for part in choice.parts] == [programme.id]
-                    and choice.from_fen <= amount <= (choice.to_fen or amount)
+                    and choice.from_fen <= amount <= ends[choice] + (choice.to_fen is None)
                 ]
                 assert here == [told.rate_ppm]
