@@ -14,6 +14,7 @@ from app.vouchers.findings import EN, ZH
 from app.vouchers.programmes import (
     Programme,
     ProgrammeError,
+    file_text,
     load_programme,
     parse_programme,
     read_text,
@@ -120,7 +121,7 @@ def check(file: Annotated[Path, typer.Argument(help="The file.")]) -> None:
     Example: `cardhour programmes check suzhou.toml`
     """
     try:
-        found = parse_programme(read_text(str(file.with_suffix(".toml") if not file.suffix else file)), file.name)
+        found = parse_programme(file_text(file), file.name)
     except ProgrammeError as error:
         raise _wrong(error) from None
     tiers = ", ".join(tier.id for tier in found.tiers)
@@ -186,6 +187,110 @@ def _tell_choice(number: int, choice: Any) -> None:
                 out.print(f"       = {step['told']}", highlight=False, markup=False, soft_wrap=True)
         for told in decision["desk_checks"]:
             out.print(f"     desk: {told}", highlight=False, markup=False, soft_wrap=True)
+
+
+@programmes.command()
+def draft(
+    file: Annotated[Path, typer.Argument(help="The file.")],
+    replace: Annotated[bool, typer.Option(help="Put it in the place of the draft of its version.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Store a file as a draft under its own id and version (the desk).
+
+    Example: `cardhour programmes draft suzhou.toml`
+    """
+    try:
+        text = file_text(file)
+        found = parse_programme(text, file.name)
+    except ProgrammeError as error:
+        raise _wrong(error) from None
+    with api() as client:
+        if replace:
+            made = client.programmes.change(found.id, found.version, text, etag="*")
+        else:
+            made = client.programmes.draft(text)
+    _tell_version(made, as_json=as_json)
+
+
+@programmes.command()
+def versions(programme_id: Annotated[str, typer.Argument(help="The programme's id.")], as_json: AsJson = False) -> None:
+    """List a programme's versions, the newest first; drafts for the desk and auditors.
+
+    Example: `cardhour programmes versions suzhou-example`
+    """
+    with api() as client:
+        found = client.programmes.versions(programme_id)["data"]
+    if as_json:
+        print_json(found)
+        return
+    columns = ("version", "state", "tiers", "stored_at", "sha256")
+    rows: list[Any] = list(found)
+    print_table(columns, ([row[column] for column in columns] for row in rows), empty="There is none.")
+
+
+@programmes.command()
+def publish(
+    programme_id: Annotated[str, typer.Argument(help="The programme's id.")],
+    version: Annotated[int, typer.Argument(help="The draft's version.")],
+    as_json: AsJson = False,
+) -> None:
+    """Publish a draft: from then on it never changes (the desk).
+
+    Example: `cardhour programmes publish suzhou-example 2`
+    """
+    with api() as client:
+        done = client.programmes.publish(programme_id, version, etag="*")
+    _tell_version(done, as_json=as_json)
+
+
+def _tell_version(row: Any, *, as_json: bool) -> None:
+    if as_json:
+        print_json(row)
+    else:
+        out.print(f"{row['programme']} version {row['version']} is {row['state']}", highlight=False)
+
+
+@programmes.command()
+def simulate(
+    name: Named,
+    version: Annotated[int | None, typer.Option(min=1, help="Which version; else the newest, a draft too.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what a version, or a file, would have given the contracts on record (the desk, auditors).
+
+    Example: `cardhour programmes simulate suzhou.toml`
+    """
+    body: Any = {"version": version}
+    if Path(name).suffix == ".toml":
+        try:
+            text = file_text(Path(name))
+            name = parse_programme(text, Path(name).name).id
+        except ProgrammeError as error:
+            raise _wrong(error) from None
+        body = {"toml": text}
+    with api() as client:
+        found: Any = client.programmes.simulate(name, body)
+    if as_json:
+        print_json(found)
+        return
+    rows = [(year["year"], year) for year in found["years"]] + [("open requests", found["requests"])]
+    print_table(
+        ("of", "contracts", "eligible", "given something", "cost", "would give", "were given", "most often missed"),
+        (
+            (
+                of,
+                tally["contracts"],
+                tally["eligible"],
+                tally["granted"],
+                cny(tally["cost_fen"]),
+                cny(tally["amount_fen"]),
+                cny(tally["subsidised_fen"]),
+                [each["clause"] for each in tally["missed"][:3]],
+            )
+            for of, tally in rows
+        ),
+        empty="Nothing is on record.",
+    )
 
 
 @programmes.command("open")

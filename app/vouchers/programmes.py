@@ -150,8 +150,15 @@ def read_text(name: str) -> str:
         ProgrammeError: if there is no such file or programme.
     """
     path = Path(name)
-    if path.suffix != ".toml":
-        return shipped_text(name)
+    return file_text(path) if path.suffix == ".toml" else shipped_text(name)
+
+
+def file_text(path: Path) -> str:
+    """Return the text of a programme's file.
+
+    Raises:
+        ProgrammeError: if it can't be read.
+    """
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
