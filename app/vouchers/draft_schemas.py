@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from app.accounts.schemas import OrgId
 from app.kit.schemas import Fen, Input, Moment, Output
@@ -13,7 +13,12 @@ from app.vouchers.models import ProgrammeVersion, VersionState
 from app.vouchers.schemas import TitleOut
 
 MAX_TOML = 100_000
-Toml = Annotated[str, Field(min_length=1, max_length=MAX_TOML, examples=['id = "suzhou-example"\nversion = 2\n…'])]
+# Kept to the letter: its faults are told by line.
+Toml = Annotated[
+    str,
+    StringConstraints(strip_whitespace=False),
+    Field(min_length=1, max_length=MAX_TOML, examples=['id = "suzhou-example"\nversion = 2\n…']),
+]
 Count = Annotated[int, Field(strict=True, ge=1, le=100_000)]
 
 
