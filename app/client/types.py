@@ -1189,6 +1189,10 @@ class ContractIn(TypedDict):
     others: NotRequired[list[OtherIn]]
     on_application: NotRequired[bool]
     """whether it is applied for what isn't automatic"""
+    applied_at: NotRequired[str | None]
+    """when it is applied for; at the signing if left out"""
+    applications: NotRequired[int]
+    """how many applications there are for it already"""
 
 
 class ExplainIn(TypedDict):

@@ -164,6 +164,9 @@ def contract_json(contract: ContractFacts) -> dict[str, Any]:
         "blocks": contract.blocks,
         "year_contracts_fen": contract.year_contracts_fen,
         "on_application": contract.on_application,
+        "others": [{"level": other.level, "amount_fen": other.amount_fen} for other in contract.others],
+        "applied_at": None if contract.applied_at is None else format_rfc3339(contract.applied_at),
+        "applications": contract.applications,
     }
 
 

@@ -28,6 +28,7 @@ programmes = typer.Typer(
 Shipped = Annotated[bool, typer.Option("--shipped", help="Those that come with Cardhour; needs no service.")]
 Named = Annotated[str, typer.Argument(help="The programme's id, or a file of one (.toml).")]
 WRONG = 1
+PARTNER = "partner=yes"
 
 
 def _wrong(error: ProgrammeError) -> typer.Exit:
@@ -133,7 +134,7 @@ def explain(
     names: Annotated[list[str], typer.Argument(help="Programmes, or files (.toml); several are tried together too.")],
     contract: Annotated[str, typer.Option(help="amount=CNY,signed=DAY,hours=N,domestic=yes,storage=CNY …")],
     buyer: Annotated[str, typer.Option(help="An organisation's id, or kind=sme,revenue=CNY,integrity=clean …")],
-    supplier: Annotated[str, typer.Option(help="An organisation's id, or partner=yes,affiliated=no …")] = "partner=yes",
+    supplier: Annotated[str, typer.Option(help="An organisation's id, or partner=yes,affiliated=no …")] = PARTNER,
     left: Annotated[
         str | None, typer.Option(help="What is left of the first one's budgets: pool=CNY,buyer_year=CNY,tier=CNY.")
     ] = None,
@@ -149,10 +150,12 @@ def explain(
     """
     terms = read_contract(contract, datetime.now(UTC))
     if buyer.startswith("org_"):
+        if left is not None or not (supplier == PARTNER or supplier.startswith("org_")):
+            raise typer.BadParameter("with an organisation as buyer the service knows --left; --supplier is one too")
         body: Any = {
             "with_programmes": names[1:],
             "buyer_org_id": buyer,
-            "supplier_org_id": supplier,
+            "supplier_org_id": supplier if supplier.startswith("org_") else None,
             "contract": contract_json(terms),
         }
         with api() as client:

@@ -60,6 +60,10 @@ class ContractIn(Input):
     year_contracts_fen: Fen = Field(default=0, description="the buyer's other contracts of the year")
     others: list[OtherIn] = Field(default_factory=list[OtherIn], max_length=10)
     on_application: bool = Field(default=False, description="whether it is applied for what isn't automatic")
+    applied_at: Moment | None = Field(default=None, description="when it is applied for; at the signing if left out")
+    applications: Annotated[int, Field(strict=True, ge=0, le=1_000)] = Field(
+        default=0, description="how many applications there are for it already"
+    )
 
 
 class ExplainIn(Input):
@@ -130,4 +134,6 @@ def contract_of(body: ContractIn, now: datetime) -> ContractFacts:
         year_contracts_fen=body.year_contracts_fen,
         others=tuple(OtherSubsidy(level=other.level, amount_fen=other.amount_fen) for other in body.others),
         on_application=body.on_application,
+        applied_at=body.applied_at,
+        applications=body.applications,
     )
