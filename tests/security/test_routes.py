@@ -46,6 +46,7 @@ def filled(path: str, world: World) -> str:
         "import_id": encode_id("imp", new_id()),
         "export_id": encode_id("exp", new_id()),
         "programme_id": "open-example",
+        "version": "1",
         "clearing_id": encode_id("clr", new_id()),
         "other_id": encode_id("clr", new_id()),
     }

@@ -412,7 +412,7 @@ class Vouchers:
 
     def admits(self, programme: Json, kind: Kind) -> bool:
         """In a market file a partner is one of every programme, and meets all that they ask of suppliers."""
-        suppliers = programme.get("suppliers") or {}
+        suppliers = cast(Json, programme.get("suppliers") or {})
         asked = programme.get("partners_only") or suppliers.get("batches") or suppliers.get("centres")
         days = programme.get("max_term_days")
         return bool(kind.partner or not asked) and (days is None or kind.hours <= 24 * days)
