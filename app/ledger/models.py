@@ -102,10 +102,28 @@ class Transfer(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     seq: Mapped[int] = mapped_column(Identity(always=True), unique=True)
-    debit_id: Mapped[UUID] = mapped_column(ForeignKey("ledger_account.id"))
-    credit_id: Mapped[UUID] = mapped_column(ForeignKey("ledger_account.id"))
+    # No foreign keys: the posting trigger locks both accounts and refuses a missing one under such a key's name, and
+    # an account is never removed. The keys' own locks would make a pool's row the bottleneck of all.
+    debit_id: Mapped[UUID]
+    credit_id: Mapped[UUID]
     amount_fen: Mapped[int]
     kind: Mapped[str]
     pending_id: Mapped[UUID | None] = mapped_column(ForeignKey("ledger_transfer.id"))
     subject: Mapped[UUID | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class Correction(Base):
+    """Why a transfer takes another one back, in whole or in part; the database refuses more than was posted."""
+
+    __tablename__ = "ledger_correction"
+    __table_args__ = (
+        CheckConstraint("length(reason) BETWEEN 1 AND 500", name="reason_length"),
+        Index("ledger_correction_corrects_id_idx", "corrects_id"),
+    )
+
+    transfer_id: Mapped[UUID] = mapped_column(ForeignKey("ledger_transfer.id"), primary_key=True)
+    corrects_id: Mapped[UUID] = mapped_column(ForeignKey("ledger_transfer.id"))
+    reason: Mapped[str]
+    by_org_id: Mapped[UUID] = mapped_column(ForeignKey("organisation.id"))
+    created_at: Mapped[datetime]
