@@ -5,8 +5,8 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, func, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Identity, Index, func, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app.kit.db import Base
 from app.kit.ids import new_id
@@ -127,3 +127,41 @@ class Correction(Base):
     reason: Mapped[str]
     by_org_id: Mapped[UUID] = mapped_column(ForeignKey("organisation.id"))
     created_at: Mapped[datetime]
+
+
+class View(DeclarativeBase):
+    """What is read as a table and is none: kept out of what the migrations are compared with."""
+
+    type_annotation_map = {datetime: DateTime(timezone=True), int: BigInteger()}  # noqa: RUF012  SQLAlchemy's own form
+
+
+class Line(View):
+    """A transfer as one of its accounts sees it, with that account's balances after it, in the order of record."""
+
+    __tablename__ = "ledger_line"
+
+    account_id: Mapped[UUID] = mapped_column(primary_key=True)
+    transfer_id: Mapped[UUID] = mapped_column(primary_key=True)
+    seq: Mapped[int]
+    created_at: Mapped[datetime]
+    kind: Mapped[str]
+    side: Mapped[str]
+    other_id: Mapped[UUID]
+    other_name: Mapped[str | None]
+    pending_id: Mapped[UUID | None]
+    subject: Mapped[UUID | None]
+    pending_fen: Mapped[int]
+    posted_fen: Mapped[int]
+    debits_pending: Mapped[int]
+    debits_posted: Mapped[int]
+    credits_pending: Mapped[int]
+    credits_posted: Mapped[int]
+    corrects_id: Mapped[UUID | None]
+    reason: Mapped[str | None]
+    account_name: Mapped[str]
+    owner_org_id: Mapped[UUID | None]
+
+    @property
+    def left_fen(self) -> int:
+        """What could still be debited after this line, pending debits counted."""
+        return self.credits_posted - self.debits_posted - self.debits_pending

@@ -48,6 +48,7 @@ def filled(path: str, world: World) -> str:
         "programme_id": "open-example",
         "clearing_id": encode_id("clr", new_id()),
         "other_id": encode_id("clr", new_id()),
+        "account_id": encode_id("acct", new_id()),
     }
     if "/chips/" in path:
         values["name"] = "A100 80G"
