@@ -162,7 +162,7 @@ def flush_microseconds(folder: Path) -> int:
 
 
 async def rates(url: URL, admin: Any, script: Path, clients: int, hand: Path | None = None) -> dict[str, Any]:
-    """Measure a script through the trigger, raw, and `hand` without the trigger, in turns; return medians and ratios."""
+    """Measure a script through the trigger, raw, and by `hand`, in turns; return the medians and their ratios."""
     through: list[float] = []
     raw: list[float] = []
     by_hand: list[float] = []

@@ -30,7 +30,7 @@ async def account_id(actor: Actor, name: str) -> str:
     return found["id"]
 
 
-async def statement(actor: Actor, account: str, **query: object) -> list[dict[str, object]]:
+async def statement(actor: Actor, account: str, **query: str | int) -> list[dict[str, object]]:
     answer = await actor.client.get(f"/v1/ledger/accounts/{account}/statement", params=query)
     assert answer.status_code == 200, answer.text
     return answer.json()["data"]
@@ -61,7 +61,7 @@ async def test_pages_of_a_statement_keep_the_balances(grants: Grants, desk: Acto
     paged: list[dict[str, object]] = []
     after = None
     while True:
-        query = {"limit": 1} | ({} if after is None else {"after": after})
+        query: dict[str, str | int] = {"limit": 1} | ({} if after is None else {"after": after})
         page = (await desk.client.get(f"/v1/ledger/accounts/{pool}/statement", params=query)).json()
         paged += page["data"]
         after = page["next_cursor"]

@@ -169,7 +169,7 @@ def machine(run: Callable[[Any], Any], connection: asyncpg.Connection) -> type[R
                 (new_id(), self.ids[debit], self.ids[(credit + 1) % 6 if debit == credit else credit], amount, pending)
                 for debit, credit, amount, pending in rows
             ]
-            told = [
+            told: list[tuple[UUID, UUID, UUID, int, str, UUID | None]] = [
                 (key, one, two, amount, "pending" if held else "single", None) for key, one, two, amount, held in made
             ]
             moves = [(one, two, amount * held, amount * (not held)) for _, one, two, amount, held in made]
