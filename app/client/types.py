@@ -279,6 +279,15 @@ class ConversionOut(TypedDict):
     """what so many cards really are in P"""
 
 
+class CorrectionIn(TypedDict):
+    """A posted transfer to take back, in whole or in part."""
+
+    transfer_id: str
+    amount_fen: int
+    """at most what it posted less earlier corrections"""
+    reason: str
+
+
 class DecisionIn(TypedDict):
     """Why the desk decides so."""
 
@@ -519,6 +528,17 @@ JobState: TypeAlias = Literal["queued", "running", "succeeded", "failed", "cance
 
 Kind: TypeAlias = Literal["chips", "suppliers", "buyers", "offers", "requests"]
 """The files of a market, by their names without suffix."""
+
+
+class KindSums(TypedDict):
+    """The sums of one kind of accounts."""
+
+    debits_pending: int
+    debits_posted: int
+    credits_pending: int
+    credits_posted: int
+    kind: str
+    accounts: int
 
 
 Loss: TypeAlias = Literal[
@@ -942,6 +962,15 @@ Status: TypeAlias = Literal["optimal", "feasible", "infeasible", "timeout", "can
 """How a run ended."""
 
 
+class Sums(TypedDict):
+    """Debits and credits in integer fen."""
+
+    debits_pending: int
+    debits_posted: int
+    credits_pending: int
+    credits_posted: int
+
+
 class SupplierOut(TypedDict):
     """Whose offer it is."""
 
@@ -994,6 +1023,18 @@ class TransferOut(TypedDict):
     subject: str | None
     """what it is about: a voucher's id, as a plain UUID"""
     created_at: str
+
+
+class TrialBalanceOut(TypedDict):
+    """What was debited and credited, by kind of account and in all."""
+
+    programme: str | None
+    owner_org_id: str | None
+    kinds: list[KindSums]
+    total: Sums
+    currency: NotRequired[Literal["CNY"]]
+    balanced: bool | None
+    """whether debits equal credits, posted and pending; null where only some of the accounts are shown, since the other side of a transfer is then left out"""
 
 
 class UnmatchedOut(TypedDict):
@@ -1195,6 +1236,15 @@ class ContractIn(TypedDict):
     """how many applications there are for it already"""
 
 
+class CorrectionOut(TypedDict):
+    """A correction: the new transfer goes the other way."""
+
+    transfer: TransferOut
+    corrects_id: str
+    reason: str
+    created_at: str
+
+
 class ExplainIn(TypedDict):
     """Who would sign what."""
 
@@ -1354,6 +1404,38 @@ class KeyOut(TypedDict):
     revoked_at: str | None
 
 
+class LineOut(TypedDict):
+    """A transfer as one account sees it, with that account's balances after it."""
+
+    transfer_id: str
+    seq: int
+    """the order of record"""
+    created_at: str
+    kind: TransferKind
+    side: Literal["debit", "credit"]
+    other_account_id: str
+    other_account: str | None
+    """the other account's name; null where it is not one's own"""
+    subject: str | None
+    """what it is about: a voucher's id, as a plain UUID"""
+    pending_fen: int
+    """what it adds to what is pending; negative where it resolves"""
+    posted_fen: int
+    """what it posts"""
+    debits_pending: int
+    debits_posted: int
+    credits_pending: int
+    credits_posted: int
+    left_fen: int
+    """credits posted less debits posted and pending, after this line"""
+    pending_id: str | None
+    """the pending transfer that this one resolves"""
+    corrects_id: str | None
+    """the transfer that this one corrects"""
+    reason: str | None
+    """why it was corrected"""
+
+
 class LoserOut(TypedDict):
     """A match that the present had overtaken when it was to be reserved."""
 
@@ -1511,6 +1593,18 @@ class PageFoundOfferOut(TypedDict):
 
 class PageImportSummaryOut(TypedDict):
     data: list[ImportSummaryOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""
+
+
+class PageLineOut(TypedDict):
+    data: list[LineOut]
     has_more: bool
     """whether more lies in the direction asked for"""
     next_cursor: str | None

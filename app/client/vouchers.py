@@ -1,12 +1,18 @@
 """Voucher programmes, vouchers, and the ledger."""
 
+from typing import Literal
+
 from app.client.core import AsyncResource, Call, Resource, SyncResource, method, rows
 from app.client.types import (
     AccountOut,
+    CorrectionIn,
+    CorrectionOut,
     ExplainIn,
     ExplanationOut,
+    LineOut,
     OpenIn,
     PageAccountOut,
+    PageLineOut,
     PageTransferOut,
     PageVoucherOut,
     ProgrammeDetail,
@@ -16,6 +22,7 @@ from app.client.types import (
     SimulationOut,
     TransferKind,
     TransferOut,
+    TrialBalanceOut,
     VersionDetail,
     VersionList,
     VoucherOut,
@@ -155,6 +162,39 @@ class LedgerMethods(Resource):
         }
         return Call("GET", "/v1/ledger/transfers", query)
 
+    def _statement(
+        self, account_id: str, *, limit: int | None = None, after: str | None = None, before: str | None = None
+    ) -> Call[PageLineOut]:
+        """One page of an account's transfers in the order of record, each with the balances after it."""
+        query = {"limit": limit, "after": after, "before": before}
+        return Call("GET", f"/v1/ledger/accounts/{account_id}/statement", query)
+
+    @method
+    def trial_balance(self, *, programme: str | None = None, owner_org_id: str | None = None) -> Call[TrialBalanceOut]:
+        """The sums of accounts by kind: of all, a programme or an organisation."""
+        return Call("GET", "/v1/ledger/trial-balance", {"programme": programme, "owner_org_id": owner_org_id})
+
+    @method
+    def export(
+        self,
+        *,
+        format: Literal["csv", "jsonl"] = "csv",  # noqa: A002  its name
+        programme: str | None = None,
+        owner_org_id: str | None = None,
+        account_id: str | None = None,
+    ) -> Call[bytes]:
+        """Every line of the accounts, each with the balances after it, as a file."""
+        query = {"format": format, "programme": programme, "owner_org_id": owner_org_id, "account_id": account_id}
+        return Call("GET", "/v1/ledger/export", query, raw=True)
+
+    @method
+    def correct(self, transfer_id: str, amount_fen: int, reason: str) -> Call[CorrectionOut]:
+        """Take back what a transfer posted, in whole or in part (the desk)."""
+        body: CorrectionIn = {"transfer_id": transfer_id, "amount_fen": amount_fen, "reason": reason}
+        return Call("POST", "/v1/ledger/corrections", json=body, keyed=True)
+
+    statement = method(_statement)
+    each_line = rows(_statement, LineOut)
     accounts = method(_accounts)
     each_account = rows(_accounts, AccountOut)
     transfers = method(_transfers)

@@ -6,6 +6,7 @@ from app.commands.booking import add_booking_commands
 from app.commands.bulk import add_bulk_commands
 from app.commands.clearings import clearings
 from app.commands.keys import add_key_commands
+from app.commands.ledger import ledger
 from app.commands.offers import offers
 from app.commands.organisations import organisations
 from app.commands.programmes import programmes
@@ -27,5 +28,6 @@ def add_commands(app: typer.Typer, keys: typer.Typer) -> None:
     app.add_typer(clearings, name="clearings")
     app.add_typer(organisations, name="organisations")
     app.add_typer(programmes, name="programmes")
+    app.add_typer(ledger, name="ledger")
     add_key_commands(keys)
     add_bulk_commands(app)

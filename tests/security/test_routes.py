@@ -49,6 +49,7 @@ def filled(path: str, world: World) -> str:
         "version": "1",
         "clearing_id": encode_id("clr", new_id()),
         "other_id": encode_id("clr", new_id()),
+        "account_id": encode_id("acct", new_id()),
     }
     if "/chips/" in path:
         values["name"] = "A100 80G"
