@@ -24,7 +24,7 @@ def on_confirmed(follower: Follower) -> Follower:
 
 
 def on_changed(follower: Follower) -> Follower:
-    """Call a follower when reservations are cancelled, expired, ended early or extended, before vouchers are returned."""
+    """Call a follower when reservations are cancelled, expired, ended early or extended; vouchers are still theirs."""
     _ON_CHANGED.append(follower)
     return follower
 

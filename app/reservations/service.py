@@ -225,17 +225,22 @@ async def _end_early(session: WriteSession, row: Reservation, now: datetime) -> 
 
 async def _set_end(session: WriteSession, row: Reservation, ends_at: datetime, now: datetime) -> None:
     """Set another end and what it costs (as the system); vouchers stay as they are, and cover no more than the cost."""
+    cost = cost_fen(row.price_fen, row.cards, hours_between(row.starts_at, ends_at))
+    await _set_cost(session, row, cost)
     row.ends_at = ends_at
-    row.cost_fen = cost_fen(row.price_fen, row.cards, hours_between(row.starts_at, ends_at))
-    await refresh_subsidy(session, row)
     await _changed(session, row, now)
     await tell_changed(session, [row.id], now)
 
 
-async def refresh_subsidy(session: WriteSession, row: Reservation) -> None:
+async def refresh_subsidy(session: WriteSession, row: Reservation, now: datetime) -> None:
     """Set what the vouchers of a reservation, locked before, take off its cost (as the system)."""
-    row.subsidy_fen = min(await life.covered_fen(session, row.id), row.cost_fen)
-    row.net_fen = row.cost_fen - row.subsidy_fen
+    await _set_cost(session, row, row.cost_fen)
+    await _changed(session, row, now)
+
+
+async def _set_cost(session: WriteSession, row: Reservation, cost: int) -> None:
+    subsidy = min(await life.covered_fen(session, row.id), cost)
+    row.cost_fen, row.subsidy_fen, row.net_fen = cost, subsidy, cost - subsidy
 
 
 async def lock_free(
