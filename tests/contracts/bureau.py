@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from app.contracts.repository import lock_reservation
 from app.contracts.service import sweep_choices, sweep_vouchers
 from app.demand import service as demand
 from app.kit.db import SYSTEM, Database, acting_as_system
@@ -15,6 +16,7 @@ from app.ledger.models import Guard, TransferKind
 from app.ledger.repository import NewAccount, NewTransfer
 from app.matching.repository import lock_offers
 from app.reservations.holding import Hold, hold_capacity
+from app.reservations.service import refresh_subsidy
 from app.vouchers import budgets, life, service
 from app.vouchers.budgets import Budgets, Component
 from app.vouchers.repository import lock_vouchers
@@ -166,6 +168,25 @@ class Bureau:
             )
             await ledger.post_transfers(session, [transfer])
             await life.set_exhausted(session, [row])
+
+    async def give_back(self, voucher: Any, amount_fen: int) -> None:
+        """Give back of what a voucher redeemed, as the correction of a settlement does."""
+        voucher_id = decode_id("vch", voucher["id"])
+        name = budgets.claimable_name(voucher["programme"], self.bazaar.supplier.org_id)
+        async with self.database.write(SYSTEM) as session:
+            [row] = await lock_vouchers(session, ids=[voucher_id])
+            claimable = (await ledger.accounts_by_name(session, [name]))[name]
+            transfer = NewTransfer(
+                new_id(), claimable.id, row.account_id, amount_fen, TransferKind.SINGLE, subject=voucher_id
+            )
+            await ledger.post_transfers(session, [transfer])
+            await life.set_exhausted(session, [row])
+
+    async def refresh(self, reservation: Any) -> None:
+        """Set a reservation's subsidy anew, as whoever gives back does."""
+        async with self.database.write(SYSTEM) as session:
+            row = await lock_reservation(session, decode_id("rsv", reservation["id"]))
+            await refresh_subsidy(session, row, self.bazaar.clock())
 
     async def sweep(self) -> tuple[int, int]:
         """End lapsed choices, and expire vouchers whose time is over; return how many of each."""

@@ -1,6 +1,7 @@
 import pytest
 
 from app.kit.db import Database
+from app.verification.service import verify
 from tests.bazaar import Bazaar
 from tests.conftest import Actor, Clock
 from tests.contracts.bureau import Bureau
@@ -17,8 +18,6 @@ async def bureau(
 @pytest.fixture(autouse=True)
 async def everything_holds_afterwards(database_url, app_database: Database):
     """`cardhour verify` passes after every test here."""
-    from app.verification.service import verify
-
     database = Database(database_url.set(username="cardhour_auditor"), role="cardhour_auditor", pool_size=1)
     yield
     assert [finding.told for finding in await verify(database) if not finding.holds] == []
