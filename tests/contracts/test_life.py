@@ -208,7 +208,7 @@ async def over(bureau: Bureau, redeemed_fen: int = 10_000) -> Any:
     return await bureau.bazaar.read(done)
 
 
-async def evaluate(bureau: Bureau, reservation: Any, score: int, by: Any = None) -> Any:
+async def evaluate(bureau: Bureau, reservation: Any, score: float, by: Any = None) -> Any:
     contract = await bureau.contract(reservation)
     body = {"score": score, "remarks": "The model was published."}
     path = f"/v1/contracts/{contract['id']}/evaluation"
