@@ -17,7 +17,8 @@ from tests.conftest import admin_dsn
 pytestmark = pytest.mark.anyio
 BEFORE = """
 SET session_replication_role = replica;
-INSERT INTO organisation (id, name, state, version) VALUES ('00000000-0000-7000-8000-00000000000b', 'b', 'approved', 1),
+INSERT INTO organisation (id, name, state, version) VALUES
+    ('00000000-0000-7000-8000-00000000000b', 'b', 'approved', 1),
     ('00000000-0000-7000-8000-00000000000a', 's', 'approved', 1);
 INSERT INTO chip_model (name, domestic, version) VALUES ('X910', true, 1);
 INSERT INTO offer (id, supplier_org_id, ref, region, chip_model, cards_per_node, price_fen, list_price_fen, state,
@@ -26,9 +27,11 @@ INSERT INTO offer (id, supplier_org_id, ref, region, chip_model, cards_per_node,
         900, 'open', false, 1);
 INSERT INTO offer_book (offer_id) VALUES ('00000000-0000-7000-8000-00000000000f');
 INSERT INTO capacity_step (offer_id, starts_at, cards) VALUES
-    ('00000000-0000-7000-8000-00000000000f', '2026-01-01Z', 100), ('00000000-0000-7000-8000-00000000000f', '2027-01-01Z', 0);
-INSERT INTO reservation (id, offer_id, request_id, block, buyer_org_id, supplier_org_id, cards, starts_at, ends_at, state,
-        hold_ends_at, reason_code, buyer_accepted_at, supplier_accepted_at, price_fen, cost_fen, subsidy_fen, net_fen, version)
+    ('00000000-0000-7000-8000-00000000000f', '2026-01-01Z', 100),
+    ('00000000-0000-7000-8000-00000000000f', '2027-01-01Z', 0);
+INSERT INTO reservation (id, offer_id, request_id, block, buyer_org_id, supplier_org_id, cards, starts_at, ends_at,
+        state, hold_ends_at, reason_code, buyer_accepted_at, supplier_accepted_at, price_fen, cost_fen,
+        subsidy_fen, net_fen, version)
     SELECT gen_random_uuid(), '00000000-0000-7000-8000-00000000000f', gen_random_uuid(), 0,
         '00000000-0000-7000-8000-00000000000b', '00000000-0000-7000-8000-00000000000a', 4, '2026-06-01Z', '2026-06-02Z',
         state, CASE WHEN state = 'held' THEN timestamptz '2026-06-01Z' END,
