@@ -5,6 +5,7 @@ from fastapi import APIRouter, Depends
 from app.accounts.endpoints import router as accounts
 from app.bulk.endpoints import router as bulk
 from app.catalog.endpoints import router as catalog
+from app.contracts.endpoints import router as contracts
 from app.demand.endpoints import router as demand
 from app.kit.web import refuse_unknown_query
 from app.ledger.endpoints import router as ledger
@@ -18,6 +19,6 @@ from app.vouchers.draft_endpoints import router as drafts
 from app.vouchers.endpoints import router as vouchers
 
 router = APIRouter(prefix="/v1", dependencies=[Depends(refuse_unknown_query)])
-trade = (accounts, catalog, demand, matching, clearings, prices, reports, reservations, bulk)
+trade = (accounts, catalog, demand, matching, clearings, prices, reports, reservations, contracts, bulk)
 for part in (*trade, vouchers, drafts, simulations, ledger):
     router.include_router(part)

@@ -72,6 +72,23 @@ class AlternativeOut(TypedDict):
     max_net_price_fen: int
 
 
+ApplicationState: TypeAlias = Literal["submitted", "approved", "rejected", "withdrawn"]
+"""`submitted → approved | rejected | withdrawn`; the database refuses other turns."""
+
+
+class ApplyIn(TypedDict):
+    """Apply for the vouchers that are set aside for a contract."""
+
+    contract_id: str
+
+
+class ApproveIn(TypedDict):
+    """Approve an application."""
+
+    amount_fen: NotRequired[int | None]
+    """less than the rules give; left out, all of it"""
+
+
 class BookingIn(TypedDict):
     """Book an option of a quote."""
 
@@ -208,14 +225,8 @@ class ChipPatch(TypedDict):
     source: NotRequired[str | None]
 
 
-class ClauseOut(TypedDict):
-    """A clause of a programme; `found` is null where it isn't known."""
-
-    name: str
-    met: bool
-    needed: str
-    found: str | None
-    told: str
+Choice: TypeAlias = Literal["full_price", "lapsed"]
+"""What came of a buyer's choice after a rejection: the full price accepted, or the time for it lapsed."""
 
 
 ClearingMode: TypeAlias = Literal["dry_run", "apply"]
@@ -288,10 +299,33 @@ class CorrectionIn(TypedDict):
     reason: str
 
 
+DecidedBy: TypeAlias = Literal["rules", "desk"]
+"""Who decided an application."""
+
+
 class DecisionIn(TypedDict):
     """Why the desk decides so."""
 
     reason: NotRequired[str | None]
+
+
+DocumentKind: TypeAlias = Literal["contract", "invoice", "delivery_record", "claim_proof", "other"]
+"""What an uploaded document is; `claim_proof` is attached to claims."""
+
+
+class DocumentOut(TypedDict):
+    """A document of a contract; its content is at `…/documents/{id}`."""
+
+    id: str
+    contract_id: str | None
+    kind: DocumentKind
+    name: str
+    media_type: Literal["application/pdf", "image/png", "image/jpeg"]
+    size_bytes: int
+    sha256: str
+    """of the content, in hexadecimal"""
+    uploaded_by_org_id: str
+    created_at: str
 
 
 class DraftIn(TypedDict):
@@ -335,6 +369,21 @@ EmptyReason: TypeAlias = Literal[
 
 class EndIn(TypedDict):
     """End a running reservation early. Takes no fields."""
+
+
+class EvaluationIn(TypedDict):
+    """What a completed contract achieved."""
+
+    score: int
+    remarks: str
+
+
+class EvaluationOut(TypedDict):
+    """What the desk found that a contract achieved."""
+
+    score: int
+    remarks: str
+    created_at: str
 
 
 WithProgramme: TypeAlias = str
@@ -465,6 +514,10 @@ Format: TypeAlias = Literal["csv", "jsonl"]
 """How a market is written."""
 
 
+class FullPriceIn(TypedDict):
+    """Accept the full price after a rejection. Takes no fields."""
+
+
 Guard: TypeAlias = Literal["none", "debits_le_credits", "credits_le_debits"]
 """Which side of an account may never exceed the other; pending amounts count on the side that is bounded."""
 
@@ -509,6 +562,17 @@ class ItemIn(TypedDict):
     kind: Literal["compute", "storage", "network", "security"]
     amount_fen: int
     """integer fen (1/100 CNY)"""
+
+
+ItemKind: TypeAlias = Literal["compute", "storage", "network", "security"]
+"""What a part of a contract's amount is for; programmes say which of them count."""
+
+
+class ItemOut(TypedDict):
+    """A part of a contract's amount."""
+
+    kind: ItemKind
+    amount_fen: int
 
 
 class JobErrorOut(TypedDict):
@@ -763,6 +827,16 @@ class PartyDifferenceOut(TypedDict):
     other: HoldingOut
 
 
+Payment: TypeAlias = Literal["prepaid", "arrears"]
+"""When a contract is paid for: before each period, or after it."""
+
+
+class PaymentIn(TypedDict):
+    """When a contract is paid for."""
+
+    payment: Payment
+
+
 class PinIn(TypedDict):
     """At least one block of the request goes on the offer, at `start` where one is given."""
 
@@ -823,13 +897,6 @@ class QuotedSubsidyOut(TypedDict):
     amount_fen: int
 
 
-class ReasonOut(TypedDict):
-    """Why nothing can be offered."""
-
-    code: EmptyReason
-    detail: str
-
-
 class Registration(TypedDict):
     """An organisation registers itself."""
 
@@ -840,6 +907,10 @@ class Registration(TypedDict):
     """its reference in market files; by default made from its id"""
     contact: NotRequired[str | None]
     """shown to the other side once a reservation is confirmed"""
+
+
+RejectReason: TypeAlias = Literal["desk_check_failed", "documents_insufficient", "false_statement", "desk_decision"]
+"""Why the desk rejects an application."""
 
 
 class RequestDifferenceOut(TypedDict):
@@ -862,6 +933,10 @@ RequestState: TypeAlias = Literal["open", "partly_matched", "matched", "closed",
 
 ReservationState: TypeAlias = Literal["held", "confirmed", "active", "completed", "cancelled", "expired"]
 """`held → confirmed → active → completed`, or `cancelled`, `expired`; the guard refuses other turns."""
+
+
+RevokeReason: TypeAlias = Literal["false_statement", "misuse", "not_delivered", "desk_decision"]
+"""Why the desk revokes a voucher."""
 
 
 Role: TypeAlias = Literal["buyer", "supplier", "desk", "auditor"]
@@ -1048,12 +1123,40 @@ class UnmatchedOut(TypedDict):
     changes: list[ChangeOut]
 
 
+class UseIn(TypedDict):
+    """Put a bonus voucher on a contract."""
+
+    contract_id: str
+
+
 VersionState: TypeAlias = Literal["draft", "published"]
 """A draft can be simulated; a published version is in force and never changes."""
 
 
-VoucherState: TypeAlias = Literal["earmarked", "voided"]
-"""`earmarked` with the hold, `voided` when its reservation ends before it runs."""
+VoucherKind: TypeAlias = Literal["contract", "bonus"]
+"""`contract`: for the contract it was matched with; `bonus`: given for a good outcome, for a later contract."""
+
+
+VoucherState: TypeAlias = Literal["earmarked", "voided", "rejected", "issued", "exhausted", "expired", "revoked"]
+"""
+A voucher's life; the database refuses other turns.
+
+`earmarked` with the hold; `voided` when its reservation ends before it was decided; `issued` or `rejected` by the
+decision; `exhausted` once all of it was redeemed; `expired` when its time was over, `revoked` for a reason.
+"""
+
+
+class VoucherStepOut(TypedDict):
+    """A turn of a voucher's life."""
+
+    state: VoucherState
+    amount_fen: int
+    reason_code: str | None
+    at: str
+
+
+class WithdrawIn(TypedDict):
+    """Withdraw an application. Takes no fields."""
 
 
 class YearOut(TypedDict):
@@ -1072,6 +1175,53 @@ class AppCatalogSchemasStepOut(TypedDict):
 
     starts_at: str
     cards: int
+
+
+class AppContractsSchemasClauseOut(TypedDict):
+    """A clause of the programme as the rules found it."""
+
+    name: str
+    met: bool
+    needed: str
+    found: str | None
+    """null: not known"""
+    told: str
+    """in a sentence, English or Chinese by Accept-Language"""
+
+
+class AppContractsSchemasReasonOut(TypedDict):
+    """Why an application was rejected or withdrawn."""
+
+    code: str
+    told: str
+    detail: str | None
+    """the desk's own words"""
+
+
+class AppContractsSchemasStepOut(TypedDict):
+    """A step of the amount's arithmetic."""
+
+    name: str
+    amount_fen: int
+    detail: str
+    told: str
+
+
+class AppMatchingSchemasReasonOut(TypedDict):
+    """Why nothing can be offered."""
+
+    code: EmptyReason
+    detail: str
+
+
+class AppVouchersExplainingClauseOut(TypedDict):
+    """A clause of a programme; `found` is null where it isn't known."""
+
+    name: str
+    met: bool
+    needed: str
+    found: str | None
+    told: str
 
 
 class AppVouchersExplainingStepOut(TypedDict):
@@ -1133,6 +1283,34 @@ class AffiliationList(TypedDict):
     """An organisation's affiliations."""
 
     data: list[AffiliationOut]
+
+
+class ApplicationOut(TypedDict):
+    """A contract's application for a voucher, with each clause and the arithmetic of the amount."""
+
+    id: str
+    state: ApplicationState
+    contract_id: str
+    programme: str
+    voucher_id: str
+    buyer_org_id: str
+    supplier_org_id: str
+    amount_fen: int
+    """what the rules give, at most the earmark; once approved, what was issued"""
+    clauses: list[AppContractsSchemasClauseOut]
+    arithmetic: list[AppContractsSchemasStepOut]
+    desk_checks: list[str]
+    """what the facts can't tell: with any, the desk decides"""
+    decided_by: DecidedBy | None
+    decided_at: str | None
+    reason: AppContractsSchemasReasonOut | None
+    choice: Choice | None
+    """after a rejection: what came of the buyer's choice; null while it is open"""
+    choice_ends_at: str | None
+    """until when the buyer can accept the full price"""
+    version: int
+    """what the ETag is made of"""
+    created_at: str
 
 
 class BudgetDifferenceOut(TypedDict):
@@ -1214,6 +1392,37 @@ class ClearingIn(TypedDict):
     """units of work instead: reproducible"""
 
 
+class ContractDetail(TypedDict):
+    """A contract with its applications, documents and evaluation."""
+
+    id: str
+    reservation_id: str
+    buyer_org_id: str
+    supplier_org_id: str
+    chip_model: str
+    domestic: bool | None
+    """whether the chip is a domestic one; null: not known"""
+    region: str
+    cards: int
+    starts_at: str
+    ends_at: str
+    price_fen: int
+    """fen per card-hour"""
+    amount_fen: int
+    """as signed: the sum of its items"""
+    currency: NotRequired[Literal["CNY"]]
+    items: list[ItemOut]
+    payment: Payment
+    """`prepaid`: before each period; `arrears`: after it"""
+    signed_at: str
+    """when the second side accepted"""
+    version: int
+    """what the ETag is made of"""
+    applications: list[ApplicationOut]
+    documents: list[DocumentOut]
+    evaluation: EvaluationOut | None
+
+
 class ContractIn(TypedDict):
     """A contract to explain; signed now where no time is given."""
 
@@ -1236,6 +1445,34 @@ class ContractIn(TypedDict):
     """how many applications there are for it already"""
 
 
+class ContractOut(TypedDict):
+    """What a confirmed reservation is under, as both sides accepted it."""
+
+    id: str
+    reservation_id: str
+    buyer_org_id: str
+    supplier_org_id: str
+    chip_model: str
+    domestic: bool | None
+    """whether the chip is a domestic one; null: not known"""
+    region: str
+    cards: int
+    starts_at: str
+    ends_at: str
+    price_fen: int
+    """fen per card-hour"""
+    amount_fen: int
+    """as signed: the sum of its items"""
+    currency: NotRequired[Literal["CNY"]]
+    items: list[ItemOut]
+    payment: Payment
+    """`prepaid`: before each period; `arrears`: after it"""
+    signed_at: str
+    """when the second side accepted"""
+    version: int
+    """what the ETag is made of"""
+
+
 class CorrectionOut(TypedDict):
     """A correction: the new transfer goes the other way."""
 
@@ -1243,6 +1480,12 @@ class CorrectionOut(TypedDict):
     corrects_id: str
     reason: str
     created_at: str
+
+
+class DocumentList(TypedDict):
+    """A contract's documents, in the order they came."""
+
+    data: list[DocumentOut]
 
 
 class ExplainIn(TypedDict):
@@ -1555,8 +1798,32 @@ class PageAccountOut(TypedDict):
     """the query as understood, so that nothing was dropped silently"""
 
 
+class PageApplicationOut(TypedDict):
+    data: list[ApplicationOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""
+
+
 class PageClassPricesOut(TypedDict):
     data: list[ClassPricesOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""
+
+
+class PageContractOut(TypedDict):
+    data: list[ContractOut]
     has_more: bool
     """whether more lies in the direction asked for"""
     next_cursor: str | None
@@ -1754,6 +2021,14 @@ class RegisteredOut(TypedDict):
     key: NewKeyOut
 
 
+class RejectIn(TypedDict):
+    """Reject an application."""
+
+    reason: RejectReason
+    detail: str
+    """in the desk's own words; both sides see it"""
+
+
 class RequestDetail(TypedDict):
     """A need, with remarks on it."""
 
@@ -1837,7 +2112,17 @@ class ReservationSubsidyOut(TypedDict):
     tier: str
     amount_fen: int
     """earmarked for it"""
+    issued_fen: int | None
+    """what of it was issued"""
     state: VoucherState
+
+
+class RevokeIn(TypedDict):
+    """Revoke a voucher."""
+
+    reason: RevokeReason
+    detail: str
+    """in the desk's own words; both sides see it"""
 
 
 class SideOut(TypedDict):
@@ -1879,7 +2164,7 @@ class TierOut(TypedDict):
     amount_fen: int
     unmet: list[str]
     """the clauses that are missed; empty where it is open"""
-    clauses: list[ClauseOut]
+    clauses: list[AppVouchersExplainingClauseOut]
     arithmetic: list[AppVouchersExplainingStepOut]
 
 
@@ -1913,20 +2198,79 @@ class VersionOut(TypedDict):
     stored_at: str
 
 
-class VoucherOut(TypedDict):
-    """A voucher: an amount set aside for a buyer's reservation under one tier of a programme."""
+class VoucherDetail(TypedDict):
+    """A voucher with what became of its money and its life so far."""
 
     id: str
-    reservation_id: str
+    kind: VoucherKind
+    """`bonus`: given for a good outcome, for a later contract"""
+    reservation_id: str | None
+    """null for a bonus that is not used yet"""
     buyer_org_id: str
     programme: str
     programme_version: int
     tier: str
     year: int
     amount_fen: int
+    """earmarked"""
+    issued_fen: int | None
+    """what of it was issued"""
+    rate_ppm: int | None
+    """of each settlement, in parts per million"""
     currency: NotRequired[Literal["CNY"]]
     state: VoucherState
+    reason_code: str | None
+    """why it expired or was revoked, else null"""
+    reason_detail: str | None
     created_at: str
+    issued_at: str | None
+    expires_at: str | None
+    """until when it can be redeemed; null: no end"""
+    version: int
+    """what the ETag is made of"""
+    redeemed_fen: int
+    """less what was given back"""
+    left_fen: int
+    """what can still be redeemed; 0 before it is issued and once it has ended"""
+    history: list[VoucherStepOut]
+
+
+class VoucherOut(TypedDict):
+    """A voucher: an amount for a buyer's reservation under one tier of a programme."""
+
+    id: str
+    kind: VoucherKind
+    """`bonus`: given for a good outcome, for a later contract"""
+    reservation_id: str | None
+    """null for a bonus that is not used yet"""
+    buyer_org_id: str
+    programme: str
+    programme_version: int
+    tier: str
+    year: int
+    amount_fen: int
+    """earmarked"""
+    issued_fen: int | None
+    """what of it was issued"""
+    rate_ppm: int | None
+    """of each settlement, in parts per million"""
+    currency: NotRequired[Literal["CNY"]]
+    state: VoucherState
+    reason_code: str | None
+    """why it expired or was revoked, else null"""
+    reason_detail: str | None
+    created_at: str
+    issued_at: str | None
+    expires_at: str | None
+    """until when it can be redeemed; null: no end"""
+    version: int
+    """what the ETag is made of"""
+
+
+class ApplicationList(TypedDict):
+    """Applications that were made together."""
+
+    data: list[ApplicationOut]
 
 
 class ClearingResultOut(TypedDict):
@@ -1977,6 +2321,15 @@ class DecisionOut(TypedDict):
     desk_checks: list[str]
     """what the facts can't tell: with any, the desk decides"""
     tiers: list[TierOut]
+
+
+class EvaluatedOut(TypedDict):
+    """An evaluation, and the bonus vouchers that it earned."""
+
+    score: int
+    remarks: str
+    created_at: str
+    bonuses: list[VoucherOut]
 
 
 class KeyList(TypedDict):
@@ -2043,7 +2396,7 @@ class QuoteOut(TypedDict):
     blocks: int
     """how many blocks each option places"""
     options: list[OptionOut]
-    reason: ReasonOut | None
+    reason: AppMatchingSchemasReasonOut | None
     """why there is no option; null where there is one"""
     currency: NotRequired[Literal["CNY"]]
     created_at: str

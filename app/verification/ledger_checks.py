@@ -1,4 +1,4 @@
-"""The checks of the ledger and of vouchers: balances folded again from the transfers, earmarks held against both."""
+"""The checks of the ledger: balances folded again from the transfers, and the triggers that keep them."""
 
 from typing import Final
 
@@ -65,31 +65,6 @@ LEDGER_CHECKS: Final = (
         """,
     ),
     Check(
-        "budgets",
-        "a programme's pool and a buyer's cap of a year were filled once and are not exceeded",
-        "SELECT count(*) FROM programme_year",
-        """
-        SELECT format('the pool of %s %s was filled with %s fen, not %s', y.programme_id, y.year, f.filled, y.pool_fen)
-        FROM programme_year y
-        LEFT JOIN ledger_account a ON a.name = y.programme_id || '/pool/' || y.year
-        LEFT JOIN ledger_account t ON t.name = y.programme_id || '/treasury'
-        LEFT JOIN LATERAL (SELECT coalesce(sum(x.amount_fen), 0) AS filled FROM ledger_transfer x
-            WHERE x.debit_id = t.id AND x.credit_id = a.id AND x.kind IN ('single', 'post')) AS f ON true
-        WHERE a.id IS NULL OR t.id IS NULL OR coalesce(y.pool_fen, 0) <> f.filled
-            OR a.credits_posted - f.filled > a.debits_posted
-            OR (a.guard = 'debits_le_credits') <> (y.pool_fen IS NOT NULL)
-        UNION ALL
-        SELECT format('vouchers of %s %s are %s fen of %s', y.programme_id, y.year, sum(v.amount_fen), y.pool_fen)
-        FROM programme_year y JOIN voucher v USING (programme_id, year) WHERE v.state <> 'voided'
-        GROUP BY y.programme_id, y.year, y.pool_fen HAVING sum(v.amount_fen) > y.pool_fen
-        UNION ALL
-        SELECT format('buyer %s has %s fen of %s %s, at most %s', v.buyer_org_id, sum(v.amount_fen), y.programme_id,
-            y.year, y.buyer_year_fen)
-        FROM programme_year y JOIN voucher v USING (programme_id, year) WHERE v.state <> 'voided'
-        GROUP BY y.programme_id, y.year, y.buyer_year_fen, v.buyer_org_id HAVING sum(v.amount_fen) > y.buyer_year_fen
-        """,
-    ),
-    Check(
         "quotas",
         "a buyer's quota of a year was filled once with the cap of that year, and only what it gave came back to it",
         "SELECT count(*) FROM ledger_account WHERE kind = 'buyer_quota'",
@@ -126,49 +101,6 @@ LEDGER_CHECKS: Final = (
         FROM ledger_correction c JOIN ledger_transfer t ON t.id = c.transfer_id
         JOIN ledger_transfer o ON o.id = c.corrects_id
         GROUP BY o.id, o.amount_fen HAVING sum(t.amount_fen) > o.amount_fen
-        """,
-    ),
-    Check(
-        "earmarks",
-        "every open earmark has one live reservation, and its legs on the pool and the buyer's cap are pending",
-        "SELECT count(*) FROM voucher",
-        """
-        WITH leg AS (
-            SELECT t.subject, d.name AS source, d.kind, t.credit_id, t.amount_fen
-            FROM ledger_transfer t JOIN ledger_account d ON d.id = t.debit_id
-            WHERE t.kind = 'pending' AND NOT EXISTS (SELECT FROM ledger_transfer r WHERE r.pending_id = t.id)
-        ),
-        found AS (
-            SELECT v.id, v.amount_fen,
-                count(*) FILTER (WHERE leg.credit_id = v.account_id
-                    AND leg.source = v.programme_id || '/pool/' || v.year) AS pools,
-                count(*) FILTER (WHERE leg.kind = 'buyer_quota' AND leg.source LIKE '%/' || v.year) AS quotas
-            FROM voucher v LEFT JOIN leg ON leg.subject = v.id AND leg.amount_fen = v.amount_fen
-            WHERE v.state = 'earmarked' GROUP BY v.id
-        )
-        SELECT format('voucher %s is %s and its reservation %s', v.id, v.state, coalesce(r.state, 'missing'))
-        FROM voucher v LEFT JOIN reservation r ON r.id = v.subject_id AND r.buyer_org_id = v.buyer_org_id
-        WHERE r.id IS NULL OR (v.state = 'earmarked') <> (r.state NOT IN ('cancelled', 'expired'))
-        UNION ALL
-        SELECT format('voucher %s over %s fen has no such amount pending on its pool and cap', id, amount_fen)
-        FROM found WHERE pools <> 1 OR quotas <> 1
-        UNION ALL
-        SELECT format('%s fen are pending for %s, which is no open voucher', leg.amount_fen, leg.subject)
-        FROM leg LEFT JOIN voucher v ON v.id = leg.subject WHERE v.state IS DISTINCT FROM 'earmarked'
-        """,
-    ),
-    Check(
-        "subsidies",
-        "a live reservation's subsidy is its open earmark, or its whole cost where it was ended early",
-        "SELECT count(*) FROM reservation WHERE subsidy_fen > 0",
-        """
-        SELECT format('reservation %s has a subsidy of %s fen and earmarks of %s', r.id, r.subsidy_fen,
-            coalesce(v.amount_fen, 0))
-        FROM reservation r LEFT JOIN (
-            SELECT subject_id, sum(amount_fen) AS amount_fen FROM voucher WHERE state <> 'voided' GROUP BY subject_id
-        ) AS v ON v.subject_id = r.id
-        WHERE r.state IN ('held', 'confirmed', 'active', 'completed')
-            AND r.subsidy_fen <> least(coalesce(v.amount_fen, 0), r.cost_fen)
         """,
     ),
     Check(
