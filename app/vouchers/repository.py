@@ -13,7 +13,14 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from app.accounts.callers import Caller
 from app.kit.db import ReadSession, WriteSession
 from app.kit.pages import CursorSigner, PageRequest, Sort, fetch_page
-from app.vouchers.models import ProgrammeVersion, ProgrammeYear, VersionState, Voucher, VoucherState
+from app.vouchers.models import (
+    WERE_ISSUED,
+    ProgrammeVersion,
+    ProgrammeYear,
+    VersionState,
+    Voucher,
+    VoucherState,
+)
 
 _VOUCHER_COLUMNS: Final = {
     "id": Uuid(),
@@ -154,3 +161,32 @@ async def list_vouchers(
         parse=lambda values: (UUID(values[0]),),
     )
     return await fetch_page(session, statement, sort, page, signer=signer, listing=listing)
+
+
+async def lock_issued(session: WriteSession, subject: UUID) -> list[Voucher]:
+    """Return the vouchers that were issued for a reservation, locked in id order (as the system)."""
+    statement = (
+        select(Voucher)
+        .where(Voucher.subject_id == subject, Voucher.state.in_([state.value for state in WERE_ISSUED]))
+        .order_by(Voucher.id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    return list(await session.scalars(statement))
+
+
+async def get_vouchers(session: ReadSession, ids: Collection[UUID]) -> list[Voucher]:
+    """Return vouchers by id (as the system, or one who sees them)."""
+    return list(await session.scalars(select(Voucher).where(Voucher.id.in_(ids)).order_by(Voucher.id)))
+
+
+async def turn_vouchers(session: WriteSession, ids: Collection[UUID], state: VoucherState) -> None:
+    """Give vouchers, locked before, another state (as the system)."""
+    if not ids:
+        return
+    await session.execute(
+        update(Voucher)
+        .where(Voucher.id.in_(ids))
+        .values(state=state.value, version=Voucher.version + 1)
+        .execution_options(synchronize_session="fetch")
+    )
