@@ -53,14 +53,6 @@ class Choice(StrEnum):
     LAPSED = "lapsed"
 
 
-class Outcome(StrEnum):
-    """The desk's evaluation of what a subsidised contract achieved."""
-
-    GOOD = "good"
-    FAIR = "fair"
-    POOR = "poor"
-
-
 class DocumentKind(StrEnum):
     """What an uploaded document is; `claim_proof` is attached to claims."""
 
@@ -199,18 +191,14 @@ class VoucherApplication(Base):
 
 
 class Evaluation(Base):
-    """What the desk found that a completed contract achieved; a good outcome may earn a bonus voucher."""
+    """What the desk found that a completed contract achieved, as a score; a good one may earn bonus vouchers."""
 
     __tablename__ = "evaluation"
-    __table_args__ = (
-        CheckConstraint("outcome IN ('good', 'fair', 'poor')", name="outcome_known"),
-        CheckConstraint("bonus_voucher_id IS NULL OR outcome = 'good'", name="bonus_for_good"),
-    )
+    __table_args__ = (CheckConstraint("score BETWEEN 0 AND 100", name="score_range"),)
 
     contract_id: Mapped[UUID] = mapped_column(ForeignKey("contract.id"), primary_key=True)
     buyer_org_id: Mapped[UUID] = mapped_column(ForeignKey("organisation.id"))
     supplier_org_id: Mapped[UUID] = mapped_column(ForeignKey("organisation.id"))
-    outcome: Mapped[str]
+    score: Mapped[int]
     remarks: Mapped[str]
-    bonus_voucher_id: Mapped[UUID | None] = mapped_column(ForeignKey("voucher.id"), unique=True)
     created_at: Mapped[datetime]

@@ -17,6 +17,7 @@ from app.ledger.repository import NewAccount
 from app.vouchers.programmes import Programme, parse_programme
 
 TREASURY, POOL, QUOTA_SOURCE, BUYER_QUOTA, VOUCHER = "treasury", "pool", "quota_source", "buyer_quota", "voucher"
+CLAIMABLE, CLAWBACK = "claimable", "clawback"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +33,16 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class Earmark:
-    """A subsidy to set aside for a reservation."""
+    """A subsidy to set aside for a reservation; a bonus, for the voucher `bonus_of`, has none yet."""
 
-    reservation_id: UUID
+    reservation_id: UUID | None
     buyer_org_id: UUID
     programme: str
     version: int
     tier: str
     year: int
     amount_fen: int
+    bonus_of: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,16 @@ def tier_source_name(programme: str, tier: str) -> str:
 def voucher_account_name(voucher_id: UUID) -> str:
     """A voucher's own account."""
     return f"voucher/{encode_id('vch', voucher_id)}"
+
+
+def claimable_name(programme: str, claimant_org_id: UUID) -> str:
+    """What a claimant may claim of what vouchers redeemed."""
+    return f"{programme}/claimable/{encode_id('org', claimant_org_id)}"
+
+
+def clawback_name(programme: str, claimant_org_id: UUID) -> str:
+    """What a claimant owes for vouchers that were revoked after they were redeemed."""
+    return f"{programme}/clawback/{encode_id('org', claimant_org_id)}"
 
 
 def buyer_quota(programme: str, buyer_org_id: UUID, year: int, cap_fen: int | None) -> Quota:

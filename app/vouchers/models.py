@@ -105,7 +105,7 @@ class Voucher(Base):
 
     It keeps the programme version and year that it was earmarked under. `amount_fen` is what was earmarked,
     `issued_fen` what of it was issued and `rate_ppm` the rate that each redemption is of; what was redeemed is on its
-    account. A bonus has no reservation until it is used.
+    account. A bonus has no reservation until it is used, and is given for the voucher `bonus_of`.
     """
 
     __tablename__ = "voucher"
@@ -117,9 +117,10 @@ class Voucher(Base):
         ),
         CheckConstraint("kind IN ('contract', 'bonus')", name="kind_known"),
         CheckConstraint("kind = 'bonus' OR subject_id IS NOT NULL", name="contract_has_subject"),
+        CheckConstraint("(kind = 'bonus') = (bonus_of IS NOT NULL)", name="bonus_of_one"),
         CheckConstraint(
             f"({_WERE_ISSUED_SQL}) = (issued_fen IS NOT NULL) AND (issued_fen IS NULL) = (rate_ppm IS NULL)"
-            " AND (issued_fen IS NULL) = (issued_at IS NULL) AND (issued_fen IS NULL) = (expires_at IS NULL)",
+            " AND (issued_fen IS NULL) = (issued_at IS NULL) AND (expires_at IS NULL OR issued_fen IS NOT NULL)",
             name="issued_whole",
         ),
         CheckConstraint("rate_ppm BETWEEN 1 AND 1000000", name="rate_range"),
@@ -150,6 +151,7 @@ class Voucher(Base):
     account_id: Mapped[UUID] = mapped_column(ForeignKey("ledger_account.id"), unique=True)
     state: Mapped[str] = mapped_column(default=VoucherState.EARMARKED.value)
     kind: Mapped[str] = mapped_column(default=VoucherKind.CONTRACT.value, server_default=VoucherKind.CONTRACT.value)
+    bonus_of: Mapped[UUID | None] = mapped_column(ForeignKey("voucher.id"), unique=True)
     issued_fen: Mapped[int | None]
     rate_ppm: Mapped[int | None]
     issued_at: Mapped[datetime | None]

@@ -6,25 +6,24 @@ last. A voucher of which nothing is left is `exhausted`; what is given back make
 budgets where its time is over.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from app.kit.db import ReadSession, WriteSession
-from app.kit.ids import encode_id
 from app.kit.money import PPM
 from app.ledger import service as ledger
 from app.ledger.models import Guard, TransferKind
 from app.ledger.repository import NewAccount, NewTransfer
 from app.vouchers import budgets as caps
-from app.vouchers import repository
-from app.vouchers.models import Voucher, VoucherState
+from app.vouchers import life, repository
+from app.vouchers.models import WERE_ISSUED, Voucher, VoucherKind, VoucherState
 from app.vouchers.programmes import Programme
 from app.vouchers.rules import ppm_of
 
-CLAIMABLE = "claimable"
 _OPEN = (VoucherState.ISSUED, VoucherState.EXHAUSTED)
+_OVER = (VoucherState.EXPIRED, VoucherState.REVOKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,39 +57,35 @@ class Movement:
     back: bool
 
 
-def claimable_name(programme: str, org_id: UUID) -> str:
-    """Where what was redeemed waits for its claimant's claim."""
-    return f"{programme}/claimable/{encode_id('org', org_id)}"
-
-
 async def lock_issued(session: WriteSession, reservation_id: UUID, now: datetime) -> list[IssuedVoucher]:
     """Return the vouchers that were issued for a reservation's contract, locked, in the order they are redeemed.
 
     The order is by programme, a contract's own voucher before a bonus.
     """
-    rows = await repository.lock_issued(session, reservation_id)
-    found: list[IssuedVoucher] = []
-    for row in sorted(rows, key=lambda each: (each.programme_id, each.kind != "contract", each.id)):
-        programme = await _programme(session, row)
-        assert row.rate_ppm is not None  # noqa: S101  the database keeps both where a voucher was issued
-        assert row.issued_fen is not None and row.expires_at is not None  # noqa: S101, PT018
-        found.append(
-            IssuedVoucher(
-                id=row.id,
-                programme_id=row.programme_id,
-                rate_ppm=row.rate_ppm,
-                issued_fen=row.issued_fen,
-                open=row.state in _OPEN and now < row.expires_at,
-                by_supplier=programme.claim.by == "supplier",
-                usage=programme.base == "settled_usage",
-                ceiling_ppm=PPM if programme.stacking_ceiling is None else ppm_of(programme.stacking_ceiling),
-            )
-        )
-    return found
+    rows = await repository.lock_vouchers(session, subjects=[reservation_id])
+    issued = [row for row in rows if row.state in WERE_ISSUED]
+    issued.sort(key=lambda row: (row.programme_id, row.kind == VoucherKind.BONUS, row.id))
+    return [_issued(row, await _programme(session, row), now) for row in issued]
+
+
+def _issued(row: Voucher, programme: Programme, now: datetime) -> IssuedVoucher:
+    assert row.rate_ppm is not None and row.issued_fen is not None  # noqa: S101, PT018  a CHECK keeps them together
+    return IssuedVoucher(
+        id=row.id,
+        programme_id=row.programme_id,
+        rate_ppm=row.rate_ppm,
+        issued_fen=row.issued_fen,
+        open=row.state in _OPEN and (row.expires_at is None or now < row.expires_at),
+        by_supplier=programme.claim.by == "supplier",
+        usage=programme.base == "settled_usage",
+        ceiling_ppm=PPM if programme.stacking_ceiling is None else ppm_of(programme.stacking_ceiling),
+    )
 
 
 async def move(session: WriteSession, movements: Sequence[Movement]) -> None:
     """Post movements of vouchers that `lock_issued` returned, all or none, and give the vouchers their states.
+
+    What comes back to a voucher whose time is over goes on to its budgets.
 
     Raises:
         Problem: `funds_exhausted` at the edge, where more would be redeemed than a voucher has, or given back than is
@@ -98,15 +93,13 @@ async def move(session: WriteSession, movements: Sequence[Movement]) -> None:
     """
     if not movements:
         return
-    rows = {row.id: row for row in await repository.get_vouchers(session, {each.voucher_id for each in movements})}
-    claimable = {
-        each: claimable_name(rows[each.voucher_id].programme_id, each.claimant_org_id) for each in movements
-    }
+    rows = {row.id: row for row in await repository.lock_vouchers(session, ids={each.voucher_id for each in movements})}
+    claimable = {each: caps.claimable_name(rows[each.voucher_id].programme_id, each.claimant_org_id) for each in movements}
     await ledger.open_accounts(
         session,
         [
-            NewAccount(name, CLAIMABLE, Guard.DEBITS_LE_CREDITS, each.claimant_org_id)
-            for each, name in claimable.items()
+            NewAccount(name, caps.CLAIMABLE, Guard.DEBITS_LE_CREDITS, each.claimant_org_id)
+            for each, name in {name: (each, name) for each, name in claimable.items()}.values()
         ],
     )
     accounts = await ledger.accounts_by_name(session, set(claimable.values()))
@@ -122,18 +115,8 @@ async def move(session: WriteSession, movements: Sequence[Movement]) -> None:
         for each in movements
     ]
     await ledger.post_transfers(session, transfers)
-    await _turn(session, rows.values())
-
-
-async def _turn(session: WriteSession, rows: Collection[Voucher]) -> None:
-    """Give vouchers the states that their balances mean."""
-    names = {caps.voucher_account_name(row.id): row for row in rows}
-    accounts = await ledger.accounts_by_name(session, names)
-    left = {row.id: accounts[name].left_fen for name, row in names.items()}
-    used = [row.id for row in rows if row.state == VoucherState.ISSUED and left[row.id] == 0]
-    again = [row.id for row in rows if row.state == VoucherState.EXHAUSTED and left[row.id] > 0]
-    await repository.turn_vouchers(session, used, VoucherState.EXHAUSTED)
-    await repository.turn_vouchers(session, again, VoucherState.ISSUED)
+    await life.set_exhausted(session, list(rows.values()))
+    await life.give_back_ended(session, [row for row in rows.values() if row.state in _OVER])
 
 
 async def _programme(session: ReadSession, row: Voucher) -> Programme:

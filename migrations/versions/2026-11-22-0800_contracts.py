@@ -39,9 +39,9 @@ CREATE FUNCTION guard_voucher_changed() RETURNS trigger {HEADER} AS $$
 BEGIN
     IF EXISTS (SELECT FROM added a LEFT JOIN removed r USING (id)
                WHERE (r.buyer_org_id, r.programme_id, r.programme_version, r.tier, r.year, r.amount_fen, r.account_id,
-                       r.kind, r.created_at)
+                       r.kind, r.bonus_of, r.created_at)
                    IS DISTINCT FROM (a.buyer_org_id, a.programme_id, a.programme_version, a.tier, a.year, a.amount_fen,
-                       a.account_id, a.kind, a.created_at)
+                       a.account_id, a.kind, a.bonus_of, a.created_at)
                    OR (r.subject_id IS NOT NULL AND r.subject_id IS DISTINCT FROM a.subject_id)
                    OR (r.issued_fen IS NOT NULL AND (r.issued_fen, r.rate_ppm, r.issued_at, r.expires_at)
                        IS DISTINCT FROM (a.issued_fen, a.rate_ppm, a.issued_at, a.expires_at))) THEN
@@ -134,8 +134,10 @@ TABLES = {
     "document": (PARTY, None),
     "voucher_application": (
         PARTY,
-        "state, decided_by, reason_code, reason_detail, choice, choice_ends_at, clauses, arithmetic, amount_fen,"
-        " version, decided_at",
+        (
+            "state, decided_by, reason_code, reason_detail, choice, choice_ends_at, clauses, arithmetic, amount_fen,"
+            " version, decided_at"
+        ),
     ),
     "evaluation": (PARTY, None),
 }
@@ -150,12 +152,18 @@ BACKFILL = (
     FROM reservation r JOIN offer o ON o.id = r.offer_id LEFT JOIN chip_model m ON m.name = o.chip_model
     WHERE r.state IN ('confirmed', 'active', 'completed')
     """,
-    "INSERT INTO contract_item (contract_id, position, kind, amount_fen) SELECT id, 0, 'compute', amount_fen"
-    " FROM contract",
-    "INSERT INTO voucher_journal (voucher_id, state, amount_fen, at)"
-    " SELECT id, 'earmarked', amount_fen, created_at FROM voucher ORDER BY id",
-    "INSERT INTO voucher_journal (voucher_id, state, amount_fen)"
-    " SELECT id, state, amount_fen FROM voucher WHERE state <> 'earmarked' ORDER BY id",
+    (
+        "INSERT INTO contract_item (contract_id, position, kind, amount_fen) SELECT id, 0, 'compute', amount_fen"
+        " FROM contract"
+    ),
+    (
+        "INSERT INTO voucher_journal (voucher_id, state, amount_fen, at)"
+        " SELECT id, 'earmarked', amount_fen, created_at FROM voucher ORDER BY id"
+    ),
+    (
+        "INSERT INTO voucher_journal (voucher_id, state, amount_fen)"
+        " SELECT id, state, amount_fen FROM voucher WHERE state <> 'earmarked' ORDER BY id"
+    ),
 )
 
 
@@ -184,6 +192,9 @@ def change_voucher() -> None:
     op.drop_index("voucher_one_live_per_programme", table_name="voucher")
     op.alter_column("voucher", "subject_id", existing_type=sa.Uuid(), nullable=True)
     op.add_column("voucher", sa.Column("kind", sa.String(), server_default="contract", nullable=False))
+    op.add_column("voucher", sa.Column("bonus_of", sa.Uuid(), nullable=True))
+    op.create_foreign_key(op.f("voucher_bonus_of_fkey"), "voucher", "voucher", ["bonus_of"], ["id"])
+    op.create_unique_constraint(op.f("voucher_bonus_of_key"), "voucher", ["bonus_of"])
     op.add_column("voucher", sa.Column("issued_fen", sa.BigInteger(), nullable=True))
     op.add_column("voucher", sa.Column("rate_ppm", sa.BigInteger(), nullable=True))
     op.add_column("voucher", _moment("issued_at", nullable=True))
@@ -194,10 +205,11 @@ def change_voucher() -> None:
         "state_known": "state IN ('earmarked', 'voided', 'rejected', 'issued', 'exhausted', 'expired', 'revoked')",
         "kind_known": "kind IN ('contract', 'bonus')",
         "contract_has_subject": "kind = 'bonus' OR subject_id IS NOT NULL",
+        "bonus_of_one": "(kind = 'bonus') = (bonus_of IS NOT NULL)",
         "issued_whole": (
             "(state IN ('issued', 'exhausted', 'expired', 'revoked')) = (issued_fen IS NOT NULL)"
             " AND (issued_fen IS NULL) = (rate_ppm IS NULL) AND (issued_fen IS NULL) = (issued_at IS NULL)"
-            " AND (issued_fen IS NULL) = (expires_at IS NULL)"
+            " AND (expires_at IS NULL OR issued_fen IS NOT NULL)"
         ),
         "rate_range": "rate_ppm BETWEEN 1 AND 1000000",
         "issued_range": "issued_fen BETWEEN 1 AND amount_fen",
@@ -375,16 +387,12 @@ def create_applications() -> None:
         "evaluation",
         sa.Column("contract_id", sa.Uuid(), nullable=False),
         *_parties("evaluation"),
-        sa.Column("outcome", sa.String(), nullable=False),
+        sa.Column("score", sa.BigInteger(), nullable=False),
         sa.Column("remarks", sa.String(), nullable=False),
-        sa.Column("bonus_voucher_id", sa.Uuid(), nullable=True),
         _moment("created_at"),
-        sa.CheckConstraint("outcome IN ('good', 'fair', 'poor')", name=op.f("evaluation_outcome_known")),
-        sa.CheckConstraint("bonus_voucher_id IS NULL OR outcome = 'good'", name=op.f("evaluation_bonus_for_good")),
-        sa.ForeignKeyConstraint(["bonus_voucher_id"], ["voucher.id"], name=op.f("evaluation_bonus_voucher_id_fkey")),
+        sa.CheckConstraint("score BETWEEN 0 AND 100", name=op.f("evaluation_score_range")),
         sa.ForeignKeyConstraint(["contract_id"], ["contract.id"], name=op.f("evaluation_contract_id_fkey")),
         sa.PrimaryKeyConstraint("contract_id", name=op.f("evaluation_pkey")),
-        sa.UniqueConstraint("bonus_voucher_id", name=op.f("evaluation_bonus_voucher_id_key")),
     )
 
 
@@ -454,13 +462,23 @@ def downgrade() -> None:
         "state_known",
         "kind_known",
         "contract_has_subject",
+        "bonus_of_one",
         "issued_whole",
         "rate_range",
         "issued_range",
         "reason_where_ended",
     ):
         op.drop_constraint(op.f(f"voucher_{name}"), "voucher", type_="check")
-    for column in ("kind", "issued_fen", "rate_ppm", "issued_at", "expires_at", "reason_code", "reason_detail"):
+    for column in (
+        "kind",
+        "bonus_of",
+        "issued_fen",
+        "rate_ppm",
+        "issued_at",
+        "expires_at",
+        "reason_code",
+        "reason_detail",
+    ):
         op.drop_column("voucher", column)
     op.alter_column("voucher", "subject_id", existing_type=sa.Uuid(), nullable=False)
     op.create_check_constraint(op.f("voucher_state_known"), "voucher", "state IN ('earmarked', 'voided')")
