@@ -13,8 +13,22 @@ from app.matching.endpoints import router as matching
 from app.matching.price_endpoints import router as prices
 from app.reports.endpoints import router as reports
 from app.reservations.endpoints import router as reservations
+from app.settlements.endpoints import router as settlements
 from app.vouchers.endpoints import router as vouchers
 
 router = APIRouter(prefix="/v1", dependencies=[Depends(refuse_unknown_query)])
-for part in (accounts, catalog, demand, matching, clearings, prices, reports, reservations, bulk, vouchers, ledger):
+for part in (
+    accounts,
+    catalog,
+    demand,
+    matching,
+    clearings,
+    prices,
+    reports,
+    reservations,
+    settlements,
+    bulk,
+    vouchers,
+    ledger,
+):
     router.include_router(part)

@@ -22,6 +22,7 @@ from app.matching import service as matching
 from app.reservations import service as reservations
 from app.runtime import Runtime
 from app.settings import Settings
+from app.settlements import service as settlements
 
 _log: Final = structlog.get_logger("cardhour.worker")
 _HOUSEKEEPING_SECONDS: Final = 600.0
@@ -44,7 +45,7 @@ async def watch_embedded(runtime: Runtime) -> None:
 
 
 async def sweep_once(database: Database) -> int:
-    """End holds that lapsed, start and complete reservations that are due; return how many rows changed."""
+    """End holds that lapsed, start and complete reservations that are due, settle; return how many rows changed."""
     now = utc_now()
 
     async def run() -> int:
@@ -53,7 +54,11 @@ async def sweep_once(database: Database) -> int:
             expired = await demand.expire_due(session, now)
         return swept.changed + expired
 
-    changed = await database.retrying(run)
+    async def settle() -> int:
+        async with database.write(SYSTEM) as session:
+            return await settlements.settle_due(session, now)
+
+    changed = await database.retrying(run) + await database.retrying(settle)
     if changed:
         _log.info("swept", changed=changed)
     return changed

@@ -184,9 +184,7 @@ def _row(reservation: Reservation, each: DeliveryIn, now: datetime) -> dict[str,
     }
 
 
-async def dispute(
-    session: WriteSession, caller: Caller, report_id: UUID, reason: str, now: datetime
-) -> DeliveryReport:
+async def dispute(session: WriteSession, caller: Caller, report_id: UUID, reason: str, now: datetime) -> DeliveryReport:
     """Flag a report in force as not what was delivered, as the buyer or the desk; the supplier then corrects it.
 
     Raises:

@@ -84,9 +84,7 @@ NOT_OVER: Final = ErrorCode(
 )
 PART_SECONDS: Final = map_constraint(
     "delivery_report_whole_seconds",
-    ErrorCode(
-        "not_whole_seconds", 422, "A period begins and ends on whole seconds.", "时段的起止时间须为整秒。"
-    ),
+    ErrorCode("not_whole_seconds", 422, "A period begins and ends on whole seconds.", "时段的起止时间须为整秒。"),
 )
 PERIOD_ORDER: Final = map_constraint(
     "delivery_report_period_ordered",

@@ -103,9 +103,7 @@ class Book:
         self.deducted_fen = deducted
         if not amount and not steps and not payable:
             return None
-        line = Line(
-            self._kind(amount), report_id, period_start, period_end, owed, amount, payable, steps
-        )
+        line = Line(self._kind(amount), report_id, period_start, period_end, owed, amount, payable, steps)
         self._record(line)
         return line
 
@@ -113,12 +111,11 @@ class Book:
         """Take a line that was never paid out of the account, with what was redeemed for it; return the give-backs."""
         self.billed_fen -= amount_fen
         self.deducted_fen -= amount_fen - payable_fen
-        steps = tuple(
+        return tuple(
             self._give_back(each, each.left_fen)
             for each in self.redeemed
             if each.settlement_id == settlement_id and each.left_fen and not each.claimed
         )
-        return steps
 
     def _owed_card_seconds(self) -> int:
         if self.ended:

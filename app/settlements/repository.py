@@ -2,17 +2,16 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, case, delete, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, delete, exists, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import aliased, selectinload
 
 from app.accounts.callers import Caller
 from app.accounts.models import Organisation
-from app.contracts.models import Contract
+from app.contracts.models import Contract, Payment
 from app.kit.db import ReadSession, WriteSession
 from app.kit.pages import CursorSigner, PageRequest, Sort, fetch_page
 from app.reservations.models import Reservation
@@ -229,6 +228,17 @@ async def void_settlements(session: WriteSession, ids: Collection[UUID]) -> None
     )
 
 
+async def find_billed(session: ReadSession, reservation_ids: Collection[UUID]) -> list[UUID]:
+    """Return those reservations that are paid ahead or that something was billed of, by id (as the system)."""
+    billed = exists().where(Settlement.contract_id == Contract.id)
+    statement = (
+        select(Contract.reservation_id)
+        .where(Contract.reservation_id.in_(reservation_ids), or_(Contract.payment == Payment.PREPAID.value, billed))
+        .order_by(Contract.reservation_id)
+    )
+    return list(await session.scalars(statement))
+
+
 async def find_due(session: ReadSession, limit: int) -> list[UUID]:
     """Return reservations whose contracts are to be settled, those that wait longest first (as the system)."""
     statement = select(SettlementDue.reservation_id).order_by(SettlementDue.since).limit(limit)
@@ -290,18 +300,6 @@ async def list_settlements(
     return await fetch_page(session, statement, sort, page, signer=signer, listing=listing)
 
 
-async def redeemed_until(session: ReadSession, row: Settlement) -> dict[UUID, int]:
-    """Return what was redeemed of each voucher of a settlement's contract, this settlement included, give-backs off."""
-    signed = case((Redemption.kind == RedemptionKind.REDEEMED.value, 1), else_=-1) * Redemption.amount_fen
-    rows = await session.execute(
-        select(Redemption.voucher_id, func.sum(signed))
-        .join(Settlement, Settlement.id == Redemption.settlement_id)
-        .where(Settlement.contract_id == row.contract_id, Settlement.number <= row.number)
-        .group_by(Redemption.voucher_id)
-    )
-    return {voucher: int(total) for voucher, total in rows}
-
-
 async def get_organisations(session: ReadSession, ids: Collection[UUID]) -> dict[UUID, Organisation]:
     """Return organisations by id, of those that the transaction sees."""
     return {row.id: row for row in await session.scalars(select(Organisation).where(Organisation.id.in_(ids)))}
@@ -310,11 +308,3 @@ async def get_organisations(session: ReadSession, ids: Collection[UUID]) -> dict
 async def get_contract(session: ReadSession, contract_id: UUID) -> Contract | None:
     """Return a contract that the transaction sees."""
     return await session.get(Contract, contract_id)
-
-
-async def get_vouchers(session: ReadSession, reservation_id: UUID) -> list[Voucher]:
-    """Return the vouchers of a reservation that the transaction sees, by programme."""
-    statement = select(Voucher).where(Voucher.subject_id == reservation_id)
-    return list(await session.scalars(statement.order_by(Voucher.programme_id, Voucher.id)))
-
-

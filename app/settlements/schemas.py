@@ -10,7 +10,7 @@ from app.kit.ids import TypeId
 from app.kit.schemas import Fen, Input, LongText, Moment, Output, Text
 from app.reservations.schemas import ReservationId
 from app.settlements.models import DeliveryReport, PaymentState, Redemption, RedemptionKind, Settlement, SettlementKind
-from app.vouchers.schemas import VoucherId
+from app.vouchers.schemas import TitleOut, VoucherId
 
 DeliveryId = Annotated[UUID, TypeId("dlv")]
 SettlementId = Annotated[UUID, TypeId("stl")]
@@ -103,6 +103,53 @@ class SettlementOut(Output):
     payment_reference: str | None
     version: int = Field(description="what the ETag is made of", examples=[1])
     created_at: Moment
+
+
+class PartyOut(Output):
+    """A side of an invoice."""
+
+    id: OrgId
+    name: str
+    contact: str | None
+
+
+class InvoiceVoucherOut(Output):
+    """A voucher's part in an invoice."""
+
+    voucher_id: VoucherId
+    programme: str = Field(examples=["chengdu-2023"])
+    title: TitleOut
+    kind: RedemptionKind
+    amount_fen: int = Field(examples=[37_500_000])
+    deducted: bool = Field(description="whether it is taken off what the buyer pays: the supplier claims it")
+
+
+class InvoiceOut(Output):
+    """A settlement as an invoice: what the buyer pays the supplier, and how it came about."""
+
+    number: int = Field(description="the settlement's, by supplier, without gaps", examples=[1])
+    settlement_id: SettlementId
+    contract_id: ContractId
+    kind: SettlementKind
+    issued_at: Moment
+    supplier: PartyOut
+    buyer: PartyOut
+    chip_model: str = Field(examples=["Ascend 910B"])
+    region: str
+    period_start: Moment
+    period_end: Moment
+    price_fen: int = Field(description="fen per card-hour", examples=[1_000])
+    card_seconds: int = Field(description="of this line", examples=[270_000_000])
+    card_seconds_total: int = Field(description="in all, this line included", examples=[270_000_000])
+    billed_before_fen: int = Field(examples=[0])
+    amount_fen: int = Field(examples=[75_000_000])
+    vouchers: list[InvoiceVoucherOut]
+    payable_fen: int = Field(description="below 0 what the supplier pays back", examples=[37_500_000])
+    payable_in_words: str = Field(description="in Chinese capital characters", examples=["叁拾柒万伍仟元整"])
+    currency: Literal["CNY"] = "CNY"
+    arithmetic: list[str] = Field(description="how the amount came about, in Chinese and English")
+    payment_state: PaymentState
+    paid_at: Moment | None
 
 
 class DeliveriesOut(Output):

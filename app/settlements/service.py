@@ -1,19 +1,21 @@
-"""Settling contracts: what is billed and redeemed follows from reports, reservations and vouchers, whoever changes them.
+"""Settling contracts: bill and redemptions follow from reports, reservation and vouchers, whoever changes them.
 
 Locks: reservation → contract → vouchers → redemptions → the supplier's counter → accounts. What changes a contract's
 account elsewhere (a cancellation, an early end, a voucher issued) puts its reservation on a list in the same
 transaction, by triggers; `settle_due` works through the list, and a report settles its own reservation at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from app.accounts.callers import Caller
+from app.accounts.models import Organisation
 from app.contracts.models import Contract, Payment
 from app.kit.db import ReadSession, WriteSession, acting_as_system
 from app.kit.errors import NOT_FOUND
 from app.kit.ids import new_id
+from app.reservations.following import on_changed
 from app.reservations.models import Reservation, ReservationState
 from app.reservations.parties import side_of
 from app.reservations.schemas import Side
@@ -21,11 +23,20 @@ from app.reservations.service import CheckVersion
 from app.settlements import repository
 from app.settlements.arithmetic import Metered
 from app.settlements.errors import OTHER_AMOUNT, PAID_LATER, PAYMENT_STATE
-from app.settlements.models import DeliveryReport, PaymentState, RedemptionKind, Settlement
+from app.settlements.invoices import arithmetic, capital_cny
+from app.settlements.models import (
+    DeliveryReport,
+    PaymentState,
+    Redemption,
+    RedemptionKind,
+    Settlement,
+    SettlementKind,
+)
 from app.settlements.planning import Book, Line, Step
-from app.settlements.schemas import PayIn
+from app.settlements.schemas import InvoiceOut, InvoiceVoucherOut, PartyOut, PayIn
 from app.vouchers import redemption as vouchers
 from app.vouchers.redemption import Movement
+from app.vouchers.schemas import TitleOut
 
 _ENDED = (ReservationState.CANCELLED, ReservationState.EXPIRED)
 _RAN = (ReservationState.ACTIVE, ReservationState.COMPLETED)
@@ -129,9 +140,7 @@ async def _record(
     """Write lines, move the voucher money and write the redemptions."""
     if lines:
         first = await repository.take_numbers(session, contract.supplier_org_id, len(lines))
-        rows = [
-            _settlement_row(book, contract, line, number, now) for number, line in enumerate(lines, start=first)
-        ]
+        rows = [_settlement_row(book, contract, line, number, now) for number, line in enumerate(lines, start=first)]
         await repository.insert_settlements(session, rows)
     steps = [*given_back, *((line.id, step) for line in lines for step in line.steps)]
     issued = {voucher.id: voucher for voucher in book.vouchers}
@@ -193,6 +202,15 @@ def _settlement_row(book: Book, contract: Contract, line: Line, number: int, now
         "version": 1,
         "created_at": now,
     }
+
+
+@on_changed
+async def follow(session: WriteSession, reservation_ids: Sequence[UUID], now: datetime) -> None:
+    """Settle reservations that were cancelled, expired, ended early or extended, locked before (as the system)."""
+    for reservation_id in await repository.find_billed(session, reservation_ids):
+        reservation = await repository.lock_reservation(session, reservation_id)
+        assert reservation is not None  # noqa: S101  never removed
+        await settle(session, reservation, [], now)
 
 
 async def settle_due(session: WriteSession, now: datetime, *, limit: int = 200) -> int:
@@ -257,3 +275,68 @@ async def pay(
         row.version += 1
         await session.flush()
     return await get_settlement(session, caller, settlement_id)
+
+
+async def get_invoice(session: ReadSession, caller: Caller, settlement_id: UUID) -> InvoiceOut:
+    """Return a settlement as an invoice.
+
+    Raises:
+        Problem: `not_found`, also for one that the caller is no party of.
+    """
+    row = await get_settlement(session, caller, settlement_id)
+    contract = await repository.get_contract(session, row.contract_id)
+    assert contract is not None  # noqa: S101  a foreign key, and both sides see it
+    parties = await repository.get_organisations(session, [row.supplier_org_id, row.buyer_org_id])
+    before = [
+        each
+        for each in await repository.find_settlements(session, row.contract_id)
+        if each.number < row.number and each.payment_state != PaymentState.VOID
+    ]
+    billed_before = sum(each.amount_fen for each in before)
+    payable_in_words = capital_cny(abs(row.payable_fen))
+    return InvoiceOut(
+        number=row.number,
+        settlement_id=row.id,
+        contract_id=row.contract_id,
+        kind=SettlementKind(row.kind),
+        issued_at=row.created_at,
+        supplier=_party(parties, row.supplier_org_id),
+        buyer=_party(parties, row.buyer_org_id),
+        chip_model=contract.chip_model,
+        region=contract.region,
+        period_start=row.period_start,
+        period_end=row.period_end,
+        price_fen=row.price_fen,
+        card_seconds=row.card_seconds_total - (before[-1].card_seconds_total if before else 0),
+        card_seconds_total=row.card_seconds_total,
+        billed_before_fen=billed_before,
+        amount_fen=row.amount_fen,
+        vouchers=[await _invoice_voucher(session, row, each) for each in row.redemptions],
+        payable_fen=row.payable_fen,
+        payable_in_words=payable_in_words,
+        arithmetic=arithmetic(
+            price_fen=row.price_fen,
+            card_seconds_total=row.card_seconds_total,
+            billed_before_fen=billed_before,
+            amount_fen=row.amount_fen,
+        ),
+        payment_state=PaymentState(row.payment_state),
+        paid_at=row.paid_at,
+    )
+
+
+def _party(parties: Mapping[UUID, Organisation], org_id: UUID) -> PartyOut:
+    found = parties[org_id]
+    return PartyOut(id=found.id, name=found.name, contact=found.contact)
+
+
+async def _invoice_voucher(session: ReadSession, row: Settlement, each: Redemption) -> InvoiceVoucherOut:
+    title = await vouchers.programme_title(session, each.voucher_id)
+    return InvoiceVoucherOut(
+        voucher_id=each.voucher_id,
+        programme=each.programme_id,
+        title=TitleOut(en=title.en, zh=title.zh),
+        kind=RedemptionKind(each.kind),
+        amount_fen=each.amount_fen,
+        deducted=each.claimant_org_id == row.supplier_org_id,
+    )

@@ -2,7 +2,7 @@
 
 Of one voucher it is min(⌊rate × cumulative base⌋, voucher), which is `rules.subsidy_fen` on the cumulative base with
 the voucher as what is left. Vouchers that stack keep within one ceiling together (the base itself, or the programmes'
-ceiling), the earlier first. Totals only grow with the base, and no fen is lost or gained by how it was cut into periods.
+ceiling), the earlier first. Totals only grow with the base, and how it was cut into periods changes no fen.
 """
 
 from collections.abc import Sequence

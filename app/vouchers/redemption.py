@@ -19,7 +19,7 @@ from app.ledger.repository import NewAccount, NewTransfer
 from app.vouchers import budgets as caps
 from app.vouchers import life, repository
 from app.vouchers.models import WERE_ISSUED, Voucher, VoucherKind, VoucherState
-from app.vouchers.programmes import Programme
+from app.vouchers.programmes import Programme, Title
 from app.vouchers.rules import ppm_of
 
 _OPEN = (VoucherState.ISSUED, VoucherState.EXHAUSTED)
@@ -94,7 +94,9 @@ async def move(session: WriteSession, movements: Sequence[Movement]) -> None:
     if not movements:
         return
     rows = {row.id: row for row in await repository.lock_vouchers(session, ids={each.voucher_id for each in movements})}
-    claimable = {each: caps.claimable_name(rows[each.voucher_id].programme_id, each.claimant_org_id) for each in movements}
+    claimable = {
+        each: caps.claimable_name(rows[each.voucher_id].programme_id, each.claimant_org_id) for each in movements
+    }
     await ledger.open_accounts(
         session,
         [
@@ -117,6 +119,12 @@ async def move(session: WriteSession, movements: Sequence[Movement]) -> None:
     await ledger.post_transfers(session, transfers)
     await life.set_exhausted(session, list(rows.values()))
     await life.give_back_ended(session, [row for row in rows.values() if row.state in _OVER])
+
+
+async def programme_title(session: ReadSession, voucher_id: UUID) -> Title:
+    """Return the name of a voucher's programme, as the version that it was issued under has it."""
+    [row] = await repository.get_vouchers(session, [voucher_id])
+    return (await _programme(session, row)).title
 
 
 async def _programme(session: ReadSession, row: Voucher) -> Programme:

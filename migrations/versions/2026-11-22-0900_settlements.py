@@ -194,7 +194,9 @@ def _create_settlements() -> None:
         "settlement_due",
         sa.Column("reservation_id", sa.Uuid(), nullable=False),
         sa.Column("since", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False),
-        sa.ForeignKeyConstraint(["reservation_id"], ["reservation.id"], name=op.f("settlement_due_reservation_id_fkey")),
+        sa.ForeignKeyConstraint(
+            ["reservation_id"], ["reservation.id"], name=op.f("settlement_due_reservation_id_fkey")
+        ),
         sa.PrimaryKeyConstraint("reservation_id", name=op.f("settlement_due_pkey")),
     )
     op.create_table(
@@ -295,9 +297,7 @@ def _create_redemptions() -> None:
     )
     op.create_index("redemption_settlement_id_idx", "redemption", ["settlement_id"])
     op.create_index("redemption_voucher_id_idx", "redemption", ["voucher_id", "id"])
-    op.create_index(
-        "redemption_of_id_idx", "redemption", ["of_id"], postgresql_where=sa.text("of_id IS NOT NULL")
-    )
+    op.create_index("redemption_of_id_idx", "redemption", ["of_id"], postgresql_where=sa.text("of_id IS NOT NULL"))
     op.create_index("redemption_claimant_org_id_idx", "redemption", ["claimant_org_id", "programme_id", "id"])
 
 
