@@ -130,10 +130,14 @@ async def insert_reports(session: WriteSession, rows: Sequence[dict[str, Any]]) 
 async def lock_reservation(
     session: WriteSession, reservation_id: UUID, *, skip_locked: bool = False
 ) -> Reservation | None:
-    """Return a reservation, locked (as the system); None where somebody holds it and `skip_locked`."""
+    """Return a reservation, locked (as the system); None where somebody holds it and `skip_locked`.
+
+    It comes with its offer and vouchers, for who has it in the same session to show.
+    """
     statement = (
         select(Reservation)
         .where(Reservation.id == reservation_id)
+        .options(selectinload(Reservation.offer), selectinload(Reservation.vouchers))
         .with_for_update(key_share=True, skip_locked=skip_locked)
         .execution_options(populate_existing=True)
     )
