@@ -5,6 +5,7 @@ from fastapi import APIRouter, Depends
 from app.accounts.endpoints import router as accounts
 from app.bulk.endpoints import router as bulk
 from app.catalog.endpoints import router as catalog
+from app.contracts.endpoints import router as contracts
 from app.demand.endpoints import router as demand
 from app.kit.web import refuse_unknown_query
 from app.ledger.endpoints import router as ledger
@@ -26,6 +27,7 @@ for part in (
     prices,
     reports,
     reservations,
+    contracts,
     settlements,
     bulk,
     vouchers,

@@ -184,6 +184,7 @@ class VoucherApplication(Base):
     choice_ends_at: Mapped[datetime | None]
     clauses: Mapped[list[Any]]
     arithmetic: Mapped[list[Any]]
+    desk_checks: Mapped[list[Any]]
     amount_fen: Mapped[int]
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime]

@@ -135,8 +135,8 @@ TABLES = {
     "voucher_application": (
         PARTY,
         (
-            "state, decided_by, reason_code, reason_detail, choice, choice_ends_at, clauses, arithmetic, amount_fen,"
-            " version, decided_at"
+            "state, decided_by, reason_code, reason_detail, choice, choice_ends_at, clauses, arithmetic, desk_checks,"
+            " amount_fen, version, decided_at"
         ),
     ),
     "evaluation": (PARTY, None),
@@ -339,6 +339,7 @@ def create_applications() -> None:
         _moment("choice_ends_at", nullable=True),
         sa.Column("clauses", JSONB(), nullable=False),
         sa.Column("arithmetic", JSONB(), nullable=False),
+        sa.Column("desk_checks", JSONB(), nullable=False),
         sa.Column("amount_fen", sa.BigInteger(), nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
         _moment("created_at"),
