@@ -19,6 +19,7 @@ from app.accounts.dependencies import (
     Writing,
 )
 from app.accounts.errors import NOT_APPROVED
+from app.contracts.schemas import ContractId
 from app.kit.db import WriteSession
 from app.kit.errors import (
     FORBIDDEN,
@@ -56,7 +57,6 @@ from app.settlements.invoices import render_html, render_pdf
 from app.settlements.models import DeliveryReport, PaymentState, SettlementKind
 from app.settlements.repository import SettlementFilter
 from app.settlements.schemas import (
-    ContractId,
     DeliveriesIn,
     DeliveriesOut,
     DeliveryId,

@@ -67,7 +67,8 @@ class Book:
 
     `due` is whether a prepaid contract is to be paid already, `ended` whether its reservation ended before it ran.
     `billed_fen` and `deducted_fen` are the sums of the lines in force: billed, and taken off for the supplier's claims.
-    `contract_fen` is the contract's amount and `counted_fen` what each voucher's programme counts of it.
+    `contract_fen` is the contract's amount as it was signed: what is billed beyond it, by an extension, is redeemed of
+    no voucher. `ceiling_ppm` is most that vouchers take of the base together.
     """
 
     payment: Payment
@@ -78,11 +79,11 @@ class Book:
     due: bool
     ended: bool
     contract_fen: int
-    counted_fen: dict[UUID, int]
     reports: dict[UUID, Metered]
     billed_fen: int
     deducted_fen: int
-    vouchers: list[IssuedVoucher]
+    vouchers: tuple[IssuedVoucher, ...]
+    ceiling_ppm: int
     redeemed: list[Redeemed]
 
     def report(self, report_id: UUID, metered: Metered, corrects_id: UUID | None) -> None:
@@ -131,19 +132,24 @@ class Book:
         redeemable = [
             Redeemable(
                 voucher.rate_ppm,
-                voucher.issued_fen if voucher.open else self._redeemed_fen(voucher.id),
-                self._counted(voucher.id, 0 if self.ended else usage_fen if voucher.usage else self.billed_fen),
+                self._most_fen(voucher),
+                self._counted(voucher, 0 if self.ended else usage_fen if voucher.usage else self.billed_fen),
             )
             for voucher in self.vouchers
         ]
-        ceilings = [voucher.ceiling_ppm for voucher in self.vouchers] if len(self.vouchers) > 1 else []
-        totals = redeemed_totals_fen(redeemable, *([min(ceilings)] if ceilings else []))
+        totals = redeemed_totals_fen(redeemable, self.ceiling_ppm)
         return {voucher.id: total for voucher, total in zip(self.vouchers, totals, strict=True)}
 
-    def _counted(self, voucher_id: UUID, amount_fen: int) -> int:
-        """Return what a voucher's programme counts of an amount: the part that it counts of the contract."""
-        counted = self.counted_fen[voucher_id]
-        return amount_fen if counted == self.contract_fen else amount_fen * counted // self.contract_fen
+    def _most_fen(self, voucher: IssuedVoucher) -> int:
+        if voucher.revoked:
+            return 0
+        return voucher.issued_fen if voucher.open else self._redeemed_fen(voucher.id)
+
+    def _counted(self, voucher: IssuedVoucher, amount_fen: int) -> int:
+        """Return what a voucher's programme counts of an amount: the same part as of the contract."""
+        if not self.contract_fen:
+            return 0
+        return min(amount_fen, self.contract_fen) * voucher.counted_fen // self.contract_fen
 
     def _redeemed_fen(self, voucher_id: UUID) -> int:
         return sum(each.left_fen for each in self.redeemed if each.voucher_id == voucher_id)

@@ -232,6 +232,11 @@ async def void_settlements(session: WriteSession, ids: Collection[UUID]) -> None
     )
 
 
+async def reservation_of_voucher(session: ReadSession, voucher_id: UUID) -> UUID | None:
+    """Return the reservation that a voucher is for; None for a bonus that is not used (as the system)."""
+    return await session.scalar(select(Voucher.subject_id).where(Voucher.id == voucher_id))
+
+
 async def find_billed(session: ReadSession, reservation_ids: Collection[UUID]) -> list[UUID]:
     """Return those reservations that are paid ahead or that something was billed of, by id (as the system)."""
     billed = exists().where(Settlement.contract_id == Contract.id)

@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import Field
 
 from app.accounts.schemas import OrgId
+from app.contracts.schemas import ContractId
 from app.kit.ids import TypeId
 from app.kit.schemas import Fen, Input, LongText, Moment, Output, Text
 from app.reservations.schemas import ReservationId
@@ -15,7 +16,6 @@ from app.vouchers.schemas import TitleOut, VoucherId
 DeliveryId = Annotated[UUID, TypeId("dlv")]
 SettlementId = Annotated[UUID, TypeId("stl")]
 RedemptionId = Annotated[UUID, TypeId("rdm")]
-ContractId = Annotated[UUID, TypeId("ctr")]
 MOST_REPORTS = 500
 CardSeconds = Annotated[int, Field(strict=True, ge=0, le=10**15, examples=[691_200])]
 

@@ -6,11 +6,13 @@ transaction, by triggers; `settle_due` works through the list, and a report sett
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
 from app.accounts.callers import Caller
 from app.accounts.models import Organisation
+from app.contracts.following import before_revoked
 from app.contracts.models import Contract, Payment
 from app.kit.db import ReadSession, WriteSession, acting_as_system
 from app.kit.errors import NOT_FOUND
@@ -35,6 +37,7 @@ from app.settlements.models import (
 from app.settlements.planning import Book, Line, Step
 from app.settlements.schemas import InvoiceOut, InvoiceVoucherOut, PartyOut, PayIn
 from app.vouchers import redemption as vouchers
+from app.vouchers.facts import Item
 from app.vouchers.redemption import Movement
 from app.vouchers.schemas import TitleOut
 
@@ -48,7 +51,12 @@ def metered(row: DeliveryReport) -> Metered:
 
 
 async def settle(
-    session: WriteSession, reservation: Reservation, reports: Sequence[DeliveryReport], now: datetime
+    session: WriteSession,
+    reservation: Reservation,
+    reports: Sequence[DeliveryReport],
+    now: datetime,
+    *,
+    revoked: UUID | None = None,
 ) -> list[UUID]:
     """Bring a contract's bill and redemptions in line with what is owed now, a line for each new report.
 
@@ -57,6 +65,7 @@ async def settle(
         reservation: locked before; one without a contract is left alone.
         reports: those that were just recorded, in the order to settle them.
         now: the present.
+        revoked: a voucher that is about to be revoked: what no claim holds of it is given back.
 
     Returns:
         The ids of the settlements made, in the order of their numbers.
@@ -67,7 +76,7 @@ async def settle(
     contract = await repository.lock_contract(session, reservation.id)
     if contract is None:
         return []
-    book = await _open_book(session, contract, reservation, {report.id for report in reports}, now)
+    book = await _open_book(session, contract, reservation, {report.id for report in reports}, now, revoked)
     given_back = await _void_unpaid(session, book, contract, reservation)
     lines = [book.settle(reservation.starts_at, reservation.ends_at)]
     for report in reports:
@@ -80,11 +89,17 @@ async def settle(
 
 
 async def _open_book(
-    session: WriteSession, contract: Contract, reservation: Reservation, fresh: set[UUID], now: datetime
+    session: WriteSession,
+    contract: Contract,
+    reservation: Reservation,
+    fresh: set[UUID],
+    now: datetime,
+    revoked: UUID | None,
 ) -> Book:
     """Return a contract's account as it was before the fresh reports."""
-    issued = await vouchers.lock_issued(session, reservation.id, now)
-    redeemed = await repository.lock_redeemed(session, [voucher.id for voucher in issued])
+    items = [Item(item.kind, item.amount_fen) for item in contract.items]  # pyright: ignore[reportArgumentType]  a CHECK keeps it to these words
+    issued = await vouchers.lock_issued(session, reservation.id, items, domestic=contract.domestic, now=now)
+    redeemed = await repository.lock_redeemed(session, [voucher.id for voucher in issued.vouchers])
     made = await repository.find_settlements(session, contract.id)
     in_force = [line for line in made if line.payment_state != PaymentState.VOID]
     state, payment = ReservationState(reservation.state), Payment(contract.payment)
@@ -101,11 +116,11 @@ async def _open_book(
         due=due,
         ended=state in _ENDED,
         contract_fen=contract.amount_fen,
-        counted_fen={voucher.id: contract.amount_fen for voucher in issued},
         reports=await _reports_before(session, reservation.id, fresh),
         billed_fen=sum(line.amount_fen for line in in_force),
         deducted_fen=sum(line.amount_fen - line.payable_fen for line in in_force),
-        vouchers=issued,
+        vouchers=tuple(replace(each, revoked=each.revoked or each.id == revoked) for each in issued.vouchers),
+        ceiling_ppm=issued.ceiling_ppm,
         redeemed=redeemed,
     )
 
@@ -211,6 +226,15 @@ async def follow(session: WriteSession, reservation_ids: Sequence[UUID], now: da
         reservation = await repository.lock_reservation(session, reservation_id)
         assert reservation is not None  # noqa: S101  never removed
         await settle(session, reservation, [], now)
+
+
+@before_revoked
+async def give_back_revoked(session: WriteSession, voucher_id: UUID, now: datetime) -> None:
+    """Give back what a voucher, about to be revoked, redeemed and no claim holds; the buyer owes it (as the system)."""
+    reservation_id = await repository.reservation_of_voucher(session, voucher_id)
+    reservation = None if reservation_id is None else await repository.lock_reservation(session, reservation_id)
+    if reservation is not None:
+        await settle(session, reservation, [], now, revoked=voucher_id)
 
 
 async def settle_due(session: WriteSession, now: datetime, *, limit: int = 200) -> int:

@@ -9,6 +9,7 @@ budgets where its time is over.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import permutations
 from uuid import UUID
 
 from app.kit.db import ReadSession, WriteSession
@@ -18,9 +19,10 @@ from app.ledger.models import Guard, TransferKind
 from app.ledger.repository import NewAccount, NewTransfer
 from app.vouchers import budgets as caps
 from app.vouchers import life, repository
+from app.vouchers.facts import Item
 from app.vouchers.models import WERE_ISSUED, Voucher, VoucherKind, VoucherState
-from app.vouchers.programmes import Programme, Title
-from app.vouchers.rules import ppm_of
+from app.vouchers.policy import Programme, Title
+from app.vouchers.rules import base_fen, ppm_of
 
 _OPEN = (VoucherState.ISSUED, VoucherState.EXHAUSTED)
 _OVER = (VoucherState.EXPIRED, VoucherState.REVOKED)
@@ -32,8 +34,8 @@ class IssuedVoucher:
 
     `open` is whether more may be redeemed now; giving back is always possible. `by_supplier` is who claims what is
     redeemed: the supplier, who then bills the buyer so much less, or the buyer, who pays all and claims itself.
-    `usage` is whether the base is delivered usage instead of what was billed; `ceiling_ppm` is most that a contract's
-    vouchers take of the base together.
+    `usage` is whether the base is delivered usage instead of what was billed; `counted_fen` is what the programme
+    counts of the contract's items. A `revoked` voucher redeems nothing: what no claim holds comes back.
     """
 
     id: UUID
@@ -43,7 +45,8 @@ class IssuedVoucher:
     open: bool
     by_supplier: bool
     usage: bool
-    ceiling_ppm: int
+    counted_fen: int
+    revoked: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +60,35 @@ class Movement:
     back: bool
 
 
-async def lock_issued(session: WriteSession, reservation_id: UUID, now: datetime) -> list[IssuedVoucher]:
-    """Return the vouchers that were issued for a reservation's contract, locked, in the order they are redeemed.
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A contract's vouchers in the order they are redeemed, and most that they take of the base together."""
 
-    The order is by programme, a contract's own voucher before a bonus.
+    vouchers: tuple[IssuedVoucher, ...]
+    ceiling_ppm: int
+
+
+async def lock_issued(
+    session: WriteSession, reservation_id: UUID, items: Sequence[Item], *, domestic: bool | None, now: datetime
+) -> Issued:
+    """Return the vouchers that were issued for a reservation's contract, locked, by programme, a bonus last.
+
+    Args:
+        session: a transaction as the system, with the contract locked.
+        reservation_id: whose contract it is.
+        items: the contract's.
+        domestic: whether its chips are; what may be stacked can depend on it.
+        now: the present.
     """
     rows = await repository.lock_vouchers(session, subjects=[reservation_id])
     issued = [row for row in rows if row.state in WERE_ISSUED]
     issued.sort(key=lambda row: (row.programme_id, row.kind == VoucherKind.BONUS, row.id))
-    return [_issued(row, await _programme(session, row), now) for row in issued]
+    programmes = [await _programme(session, row) for row in issued]
+    found = [_issued(row, programme, items, now) for row, programme in zip(issued, programmes, strict=True)]
+    return Issued(tuple(found), _ceiling_ppm(programmes, domestic=domestic))
 
 
-def _issued(row: Voucher, programme: Programme, now: datetime) -> IssuedVoucher:
+def _issued(row: Voucher, programme: Programme, items: Sequence[Item], now: datetime) -> IssuedVoucher:
     assert row.rate_ppm is not None and row.issued_fen is not None  # noqa: S101, PT018  a CHECK keeps them together
     return IssuedVoucher(
         id=row.id,
@@ -78,8 +98,25 @@ def _issued(row: Voucher, programme: Programme, now: datetime) -> IssuedVoucher:
         open=row.state in _OPEN and (row.expires_at is None or now < row.expires_at),
         by_supplier=programme.claim.by == "supplier",
         usage=programme.base == "settled_usage",
-        ceiling_ppm=PPM if programme.stacking_ceiling is None else ppm_of(programme.stacking_ceiling),
+        counted_fen=base_fen(programme, items),
+        revoked=row.state == VoucherState.REVOKED,
     )
+
+
+def _ceiling_ppm(programmes: Sequence[Programme], *, domestic: bool | None) -> int:
+    """Return most that programmes take of a base together: the lowest of the ceilings that they name for each other."""
+    lowest = PPM
+    for one, other in permutations({programme.id: programme for programme in programmes}.values(), 2):
+        named = [
+            ppm_of(stack.ceiling)
+            for stack in one.all_stacks
+            if stack.ceiling is not None
+            and (stack.with_programme == other.id or (stack.with_programme is None and stack.with_level == other.level))
+            and stack.domestic in (None, domestic)
+        ]
+        # Of two rules for the same pair, the amounts that were issued tell which was applied: the wider one holds here.
+        lowest = min(lowest, max(named, default=PPM))
+    return lowest
 
 
 async def move(session: WriteSession, movements: Sequence[Movement]) -> None:

@@ -102,8 +102,9 @@ TRIGGERS = (
        EXECUTE FUNCTION guard_due_of_reservation()""",
     """CREATE TRIGGER settlement_due AFTER INSERT OR UPDATE OF payment ON contract FOR EACH ROW
        EXECUTE FUNCTION guard_due_of_contract()""",
-    """CREATE TRIGGER settlement_due AFTER UPDATE OF state ON voucher FOR EACH ROW
-       WHEN (OLD.state = 'earmarked' AND NEW.state <> 'earmarked') EXECUTE FUNCTION guard_due_of_voucher()""",
+    """CREATE TRIGGER settlement_due AFTER UPDATE OF state, subject_id ON voucher FOR EACH ROW
+       WHEN (OLD.state = 'earmarked' AND NEW.state <> 'earmarked' OR OLD.subject_id IS DISTINCT FROM NEW.subject_id)
+       EXECUTE FUNCTION guard_due_of_voucher()""",
     """CREATE TRIGGER guard_insert AFTER INSERT ON delivery_report REFERENCING NEW TABLE AS added
        FOR EACH STATEMENT EXECUTE FUNCTION guard_delivery_reported()""",
     """CREATE TRIGGER guard_deliveries AFTER UPDATE OF starts_at, ends_at, cards ON reservation FOR EACH ROW

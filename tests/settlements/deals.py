@@ -6,9 +6,9 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-from sqlalchemy import select, update
+from sqlalchemy import update
 
-from app.contracts.models import Contract, ContractItem, Payment
+from app.contracts.models import Payment
 from app.demand import service as demand
 from app.kit.db import SYSTEM, acting_as_system
 from app.kit.ids import decode_id, encode_id, new_id
@@ -20,18 +20,36 @@ from app.reservations.holding import Hold, hold_capacity
 from app.settlements.models import Redemption
 from app.settlements.service import settle_due
 from app.vouchers import budgets as caps
-from app.vouchers import life
 from app.vouchers import service as programmes
 from app.vouchers.budgets import Component
-from app.vouchers.models import Voucher
 from tests.bazaar import Bazaar, keyed
 from tests.conftest import Actor
 from tests.grants import NOW, TOML
 
-# Claimed by the buyer, of what was delivered, and one that stacks with the general one.
-BUYERS_TOML = TOML.replace('"made-up"', '"buyers"').replace('by = "supplier"', 'by = "buyer"')
-USAGE_TOML = BUYERS_TOML.replace('"buyers"', '"usage"').replace('base = "contract"', 'base = "settled_usage"')
-SECOND_TOML = TOML.replace('"made-up"', '"second"')
+_CHECKED = """
+[[desk_checks]]
+en = "Something that only the desk can see."
+zh = "须由撮合专员核验的事项。"
+"""
+
+
+def made_up(name: str, rate: str, *, by: str = "supplier", base: str = "contract", stacks: str = "") -> str:
+    """A programme that the desk decides on, which stacks with another where named."""
+    text = TOML.replace('"made-up"', f'"{name}"').replace('rate = "0.5"', f'rate = "{rate}"', 1)
+    text = text.replace('by = "supplier"', f'by = "{by}"').replace('base = "contract"', f'base = "{base}"')
+    if stacks:
+        text = text.replace("partners_only = false", f'partners_only = false\nstacks_with = ["{stacks}"]')
+    return text + _CHECKED
+
+
+PROGRAMMES = (
+    made_up("made-up", "0.5"),
+    made_up("first", "0.2", stacks="second"),
+    made_up("second", "0.3", stacks="first"),
+    made_up("buyers", "0.5", by="buyer"),
+    made_up("usage", "0.3", by="buyer", base="settled_usage"),
+    made_up("short", "0.5").replace("partners_only", "voucher_valid_days = 1\npartners_only"),
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +57,6 @@ class Granted:
     """What is earmarked and then issued of one programme, in fen."""
 
     amount_fen: int
-    rate_ppm: int
     programme: str = "made-up"
     tier: str = "general"
 
@@ -54,17 +71,22 @@ class Deal:
     grants: tuple[Granted, ...] = ()
     start: int = 1
     reservation: Any = None
+    contract: Any = None
     vouchers: list[UUID] = field(default_factory=list[UUID])
 
     async def open_programmes(self) -> None:
         async with self.bazaar.database.write(SYSTEM) as session:
             await programmes.store_shipped_programmes(session, NOW)
-            await programmes.store_programmes(session, [TOML, SECOND_TOML, BUYERS_TOML, USAGE_TOML], NOW)
+            await programmes.store_programmes(session, PROGRAMMES, NOW)
             for programme in {grant.programme for grant in self.grants}:
                 await programmes.open_year(session, programme, 1, 2026, 10**9, 10**9, now=NOW)
 
     async def held(self) -> "Deal":
         await self.open_programmes()
+        await self.state(self.bazaar.buyer, "kind", "startup")
+        await self.state(self.bazaar.buyer, "integrity", "clean")
+        await self.state(self.bazaar.buyer, "prior_year_revenue_fen", 1_000_000_000)
+        await self.state(self.bazaar.supplier, "partner", True)
         bazaar, caller, end = self.bazaar, self.bazaar.buyer.caller, self.start + self.hours + 10
         offer = await bazaar.offer(cards=self.cards, end=end, price_fen=self.price_fen)
         window = {"deadline": bazaar.at(end), "max_net_price_fen": self.price_fen}
@@ -88,45 +110,40 @@ class Deal:
         await self.held()
         await self.bazaar.confirm(self.reservation)
         self.reservation = await self.bazaar.read(self.reservation)
-        await self.sign()
+        await self.set_payment()
         if issue:
             await self.issue()
         return self
 
-    async def sign(self) -> None:
-        """Make the contract of the reservation as it was confirmed."""
-        row = self.reservation
-        amount = row["cost_fen"]
-        async with self.bazaar.database.write(SYSTEM) as session:
-            session.add(
-                Contract(
-                    reservation_id=self.reservation_id,
-                    buyer_org_id=self.bazaar.buyer.org_id,
-                    supplier_org_id=self.bazaar.supplier.org_id,
-                    chip_model=row["chip_model"],
-                    region=row["region"],
-                    cards=row["cards"],
-                    starts_at=datetime.fromisoformat(row["starts_at"]),
-                    ends_at=datetime.fromisoformat(row["ends_at"]),
-                    price_fen=row["price_fen"],
-                    amount_fen=amount,
-                    payment=self.payment.value,
-                    signed_at=self.bazaar.clock(),
-                    created_at=self.bazaar.clock(),
-                    items=[ContractItem(position=0, kind="compute", amount_fen=amount)],
-                )
-            )
+    async def state(self, actor: Actor, key: str, value: Any) -> None:
+        """Put a fact on record, verified by the desk."""
+        body = {"key": key, "value": value, "valid_from": "2026-01-01"}
+        made = await self.bazaar.desk.client.post(
+            f"/v1/organisations/{encode_id('org', actor.org_id)}/facts", json=body
+        )
+        assert made.status_code == 201, made.text
 
-    async def issue(self, *, expires_in: timedelta = timedelta(days=365)) -> None:
-        """Issue every earmark of the reservation whole, at its rate."""
-        rates = {grant.programme: grant.rate_ppm for grant in self.grants}
-        now = self.bazaar.clock()
-        async with self.bazaar.database.write(SYSTEM) as session:
-            statement = select(Voucher).where(Voucher.subject_id == self.reservation_id).order_by(Voucher.programme_id)
-            rows = list(await session.scalars(statement))
-            self.vouchers = [row.id for row in rows]
-            issues = [life.Issue(row, row.amount_fen, rates[row.programme_id], now + expires_in) for row in rows]
-            await life.issue(session, issues, now)
+    async def set_payment(self) -> None:
+        """Agree on how the contract is paid for."""
+        query = {"reservation_id": self.reservation["id"]}
+        contracts = (await self.bazaar.buyer.client.get("/v1/contracts", params={"limit": 100})).json()["data"]
+        [contract] = [each for each in contracts if each["reservation_id"] == query["reservation_id"]]
+        self.contract = contract
+        if contract["payment"] != self.payment:
+            path = f"/v1/contracts/{contract['id']}"
+            headers = keyed(**{"If-Match": f'"{contract["version"]}"'})
+            done = await self.bazaar.desk.client.patch(path, json={"payment": self.payment.value}, headers=headers)
+            assert done.status_code == 200, done.text
+
+    async def issue(self) -> None:
+        """Let the desk approve every application that waits for it; note the vouchers by programme."""
+        client = self.bazaar.desk.client
+        for each in (await client.get("/v1/voucher-applications", params={"state": "submitted"})).json()["data"]:
+            headers = keyed(**{"If-Match": f'"{each["version"]}"'})
+            done = await client.post(f"/v1/voucher-applications/{each['id']}/approve", json={}, headers=headers)
+            assert done.status_code == 200, done.text
+        rows = (await client.get("/v1/vouchers", params={"reservation_id": self.reservation["id"]})).json()["data"]
+        self.vouchers = [decode_id("vch", row["id"]) for row in sorted(rows, key=lambda row: row["programme"])]
 
     async def running(self, **more: Any) -> "Deal":
         await self.confirmed(**more)
