@@ -12,6 +12,7 @@ from app.client.bulk import AsyncExports, AsyncImports, Exports, Imports
 from app.client.catalogue import AsyncChips, AsyncOffers, Chips, Offers
 from app.client.clearings import AsyncClearings, Clearings
 from app.client.core import AsyncRunner, Configuration, SyncRunner
+from app.client.settlements import AsyncDeliveries, AsyncSettlements, Deliveries, Settlements
 from app.client.transport import AsyncHttp, AsyncTransport, SyncHttp, SyncTransport
 from app.client.vouchers import AsyncLedger, AsyncProgrammes, AsyncVouchers, Ledger, Programmes, Vouchers
 
@@ -84,6 +85,8 @@ class Client:
         self.exports = Exports(runner)
         self.programmes = Programmes(runner)
         self.vouchers = Vouchers(runner)
+        self.deliveries = Deliveries(runner)
+        self.settlements = Settlements(runner)
         self.ledger = Ledger(runner)
 
     def close(self) -> None:
@@ -132,6 +135,8 @@ class AsyncClient:
         self.exports = AsyncExports(runner)
         self.programmes = AsyncProgrammes(runner)
         self.vouchers = AsyncVouchers(runner)
+        self.deliveries = AsyncDeliveries(runner)
+        self.settlements = AsyncSettlements(runner)
         self.ledger = AsyncLedger(runner)
 
     async def close(self) -> None:

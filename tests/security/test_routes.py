@@ -46,6 +46,8 @@ def filled(path: str, world: World) -> str:
         "import_id": encode_id("imp", new_id()),
         "export_id": encode_id("exp", new_id()),
         "programme_id": "open-example",
+        "delivery_id": encode_id("dlv", new_id()),
+        "settlement_id": encode_id("stl", new_id()),
         "clearing_id": encode_id("clr", new_id()),
         "other_id": encode_id("clr", new_id()),
     }
