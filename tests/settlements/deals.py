@@ -89,7 +89,7 @@ class Deal:
         await self.state(self.bazaar.supplier, "partner", True)
         bazaar, caller, end = self.bazaar, self.bazaar.buyer.caller, self.start + self.hours + 10
         offer = await bazaar.offer(cards=self.cards, end=end, price_fen=self.price_fen)
-        window = {"deadline": bazaar.at(end), "max_net_price_fen": self.price_fen}
+        window: dict[str, Any] = {"deadline": bazaar.at(end), "max_net_price_fen": self.price_fen}
         request = await bazaar.request(cards=self.cards, hours=self.hours, **window)
         components = tuple(Component(g.programme, 1, g.tier, 2026, g.amount_fen) for g in self.grants)
         async with bazaar.database.write(caller.scope) as session:
