@@ -303,7 +303,7 @@ async def list_applications(
 @router.post(
     "/voucher-applications",
     summary="Apply for a contract's vouchers",
-    description="For all that is set aside for it, at once. At a confirmation this is done by the service itself; here it "
+    description="For all that is set aside for it, at once. At a confirmation the service does so itself; here it "
     "is for contracts that were confirmed before their programme took applications.",
     status_code=201,
     response_model=ApplicationList,

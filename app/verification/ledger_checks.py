@@ -1,4 +1,4 @@
-"""The checks of the ledger and of vouchers: balances folded again from the transfers, earmarks held against both."""
+"""The checks of the ledger: balances folded again from the transfers, and the triggers that keep them."""
 
 from typing import Final
 
@@ -62,70 +62,6 @@ LEDGER_CHECKS: Final = (
         WHERE (t.kind IN ('post', 'void', 'expire')) <> (t.pending_id IS NOT NULL) OR (t.pending_id IS NOT NULL AND (
             (p.kind, p.debit_id, p.credit_id) IS DISTINCT FROM ('pending', t.debit_id, t.credit_id)
             OR t.amount_fen > p.amount_fen))
-        """,
-    ),
-    Check(
-        "budgets",
-        "a programme's pool and a buyer's cap of a year were filled once and are not exceeded",
-        "SELECT count(*) FROM programme_year",
-        """
-        SELECT format('the pool of %s %s has %s fen, not %s', y.programme_id, y.year, a.credits_posted, y.pool_fen)
-        FROM programme_year y
-        LEFT JOIN ledger_account a ON a.name = y.programme_id || '/pool/' || y.year
-        WHERE a.id IS NULL OR coalesce(y.pool_fen, 0) <> a.credits_posted
-            OR (a.guard = 'debits_le_credits') <> (y.pool_fen IS NOT NULL)
-        UNION ALL
-        SELECT format('vouchers of %s %s are %s fen of %s', y.programme_id, y.year, sum(v.amount_fen), y.pool_fen)
-        FROM programme_year y JOIN voucher v USING (programme_id, year) WHERE v.state <> 'voided'
-        GROUP BY y.programme_id, y.year, y.pool_fen HAVING sum(v.amount_fen) > y.pool_fen
-        UNION ALL
-        SELECT format('buyer %s has %s fen of %s %s, at most %s', v.buyer_org_id, sum(v.amount_fen), y.programme_id,
-            y.year, y.buyer_year_fen)
-        FROM programme_year y JOIN voucher v USING (programme_id, year) WHERE v.state <> 'voided'
-        GROUP BY y.programme_id, y.year, y.buyer_year_fen, v.buyer_org_id HAVING sum(v.amount_fen) > y.buyer_year_fen
-        """,
-    ),
-    Check(
-        "earmarks",
-        "every open earmark has one live reservation, and its legs on the pool and the buyer's cap are pending",
-        "SELECT count(*) FROM voucher",
-        """
-        WITH leg AS (
-            SELECT t.subject, d.name AS source, d.kind, t.credit_id, t.amount_fen
-            FROM ledger_transfer t JOIN ledger_account d ON d.id = t.debit_id
-            WHERE t.kind = 'pending' AND NOT EXISTS (SELECT FROM ledger_transfer r WHERE r.pending_id = t.id)
-        ),
-        found AS (
-            SELECT v.id, v.amount_fen,
-                count(*) FILTER (WHERE leg.credit_id = v.account_id
-                    AND leg.source = v.programme_id || '/pool/' || v.year) AS pools,
-                count(*) FILTER (WHERE leg.kind = 'buyer_quota' AND leg.source LIKE '%/' || v.year) AS quotas
-            FROM voucher v LEFT JOIN leg ON leg.subject = v.id AND leg.amount_fen = v.amount_fen
-            WHERE v.state = 'earmarked' GROUP BY v.id
-        )
-        SELECT format('voucher %s is %s and its reservation %s', v.id, v.state, coalesce(r.state, 'missing'))
-        FROM voucher v LEFT JOIN reservation r ON r.id = v.subject_id AND r.buyer_org_id = v.buyer_org_id
-        WHERE r.id IS NULL OR (v.state = 'earmarked') <> (r.state NOT IN ('cancelled', 'expired'))
-        UNION ALL
-        SELECT format('voucher %s over %s fen has no such amount pending on its pool and cap', id, amount_fen)
-        FROM found WHERE pools <> 1 OR quotas <> 1
-        UNION ALL
-        SELECT format('%s fen are pending for %s, which is no open voucher', leg.amount_fen, leg.subject)
-        FROM leg LEFT JOIN voucher v ON v.id = leg.subject WHERE v.state IS DISTINCT FROM 'earmarked'
-        """,
-    ),
-    Check(
-        "subsidies",
-        "a live reservation's subsidy is its open earmark, or its whole cost where it was ended early",
-        "SELECT count(*) FROM reservation WHERE subsidy_fen > 0",
-        """
-        SELECT format('reservation %s has a subsidy of %s fen and earmarks of %s', r.id, r.subsidy_fen,
-            coalesce(v.amount_fen, 0))
-        FROM reservation r LEFT JOIN (
-            SELECT subject_id, sum(amount_fen) AS amount_fen FROM voucher WHERE state <> 'voided' GROUP BY subject_id
-        ) AS v ON v.subject_id = r.id
-        WHERE r.state IN ('held', 'confirmed', 'active', 'completed')
-            AND r.subsidy_fen <> least(coalesce(v.amount_fen, 0), r.cost_fen)
         """,
     ),
     Check(
