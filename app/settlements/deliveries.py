@@ -116,7 +116,12 @@ def _errors(
         if each.corrects_id is not None:
             named.add(each.corrects_id)
     spans = [_Span(row.period_start, row.period_end, None) for row in in_force.values() if row.id not in named]
-    spans += [_Span(each.period_start, each.period_end, position) for position, each in enumerate(reports)]
+    # A correction of what is not in force is told as that, not as an overlap with what is.
+    spans += [
+        _Span(each.period_start, each.period_end, position)
+        for position, each in enumerate(reports)
+        if each.corrects_id is None or each.corrects_id in in_force
+    ]
     last: _Span | None = None
     for span in sorted(spans, key=lambda one: (one.start, one.end)):
         if last is not None and span.start < last.end:
