@@ -60,7 +60,7 @@ async def test_an_invoice_as_data(bazaar: Bazaar) -> None:
     assert answer["arithmetic"] == [
         "至此累计 108000 卡秒 × 8.50 元/卡时 ÷ 3600 = 255.00 元，减去已开 170.00 元 = 85.00 元。",
         "Up to here 108000 card-seconds × 8.50 CNY per card-hour ÷ 3600 = 255.00 CNY, less 170.00 CNY billed before"
-        + " = 85.00 CNY.",
+        " = 85.00 CNY.",
     ]
     [voucher] = answer["vouchers"]
     assert (voucher["title"]["zh"], voucher["amount_fen"], voucher["deducted"]) == ("虚构项目", 4_250, True)
