@@ -66,7 +66,7 @@ async def sweep_once(database: Database) -> int:
 
     async def settle() -> int:
         async with database.write(SYSTEM) as session:
-            return await settlements.settle_due(session, now)
+            return int(await settlements.settle_next_due(session, now))
 
     changed = 0
     for part in (end_choices, run, expire_vouchers, settle):

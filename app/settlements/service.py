@@ -2,7 +2,7 @@
 
 Locks: reservation → contract → vouchers → redemptions → the supplier's counter → accounts. What changes a contract's
 account elsewhere (a cancellation, an early end, a voucher issued) puts its reservation on a list in the same
-transaction, by triggers; `settle_due` works through the list, and a report settles its own reservation at once.
+transaction, by triggers; `settle_next_due` works through the list, and a report settles its own reservation at once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -237,20 +237,18 @@ async def give_back_revoked(session: WriteSession, voucher_id: UUID, now: dateti
         await settle(session, reservation, [], now, revoked=voucher_id)
 
 
-async def settle_due(session: WriteSession, now: datetime, *, limit: int = 200) -> int:
-    """Settle contracts whose reservation, payment or vouchers changed; return how many were taken off the list.
+async def settle_next_due(session: WriteSession, now: datetime, *, limit: int = 100) -> bool:
+    """Settle the contract that has waited longest, of those that nobody holds; return whether there was one.
 
-    What somebody holds just now is left to the next sweep. Runs in a transaction of its own, as the system.
+    One in a transaction of its own, as the system: after its accounts no other reservation may be locked.
     """
-    taken = 0
     for reservation_id in await repository.find_due(session, limit):
         reservation = await repository.lock_reservation(session, reservation_id, skip_locked=True)
-        if reservation is None:
-            continue
-        await settle(session, reservation, [], now)
-        await repository.take_off_due(session, reservation_id)
-        taken += 1
-    return taken
+        if reservation is not None:
+            await settle(session, reservation, [], now)
+            await repository.take_off_due(session, reservation_id)
+            return True
+    return False
 
 
 async def get_settlement(session: ReadSession, caller: Caller, settlement_id: UUID) -> Settlement:

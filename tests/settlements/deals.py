@@ -18,7 +18,7 @@ from app.ledger.service import accounts_by_name
 from app.matching.repository import lock_offers
 from app.reservations.holding import Hold, hold_capacity
 from app.settlements.models import Redemption
-from app.settlements.service import settle_due
+from app.settlements.service import settle_next_due
 from app.vouchers import budgets as caps
 from app.vouchers import service as programmes
 from app.vouchers.budgets import Component
@@ -202,8 +202,13 @@ class Deal:
             await session.execute(update(Redemption).values(claim_id=new_id()))
 
     async def settle_due(self) -> int:
-        async with self.bazaar.worker.write(SYSTEM) as session:
-            return await settle_due(session, self.bazaar.clock())
+        """Settle what waits to be; return how many contracts that was."""
+        settled = 0
+        while True:
+            async with self.bazaar.worker.write(SYSTEM) as session:
+                if not await settle_next_due(session, self.bazaar.clock()):
+                    return settled
+            settled += 1
 
     async def settlements(self) -> list[Any]:
         query = {"reservation_id": self.reservation["id"], "limit": 100}

@@ -57,10 +57,10 @@ async def test_an_invoice_as_data(bazaar: Bazaar) -> None:
     assert (answer["card_seconds"], answer["card_seconds_total"]) == (36_000, 108_000)
     assert (answer["billed_before_fen"], answer["amount_fen"], answer["payable_fen"]) == (17_000, 8_500, 4_250)
     assert answer["payable_in_words"] == "肆拾贰元伍角整"
+    total, before = "108000 card-seconds × 8.50 CNY per card-hour ÷ 3600 = 255.00 CNY", "170.00 CNY billed before"
     assert answer["arithmetic"] == [
         "至此累计 108000 卡秒 × 8.50 元/卡时 ÷ 3600 = 255.00 元，减去已开 170.00 元 = 85.00 元。",
-        "Up to here 108000 card-seconds × 8.50 CNY per card-hour ÷ 3600 = 255.00 CNY, less 170.00 CNY billed before"
-        " = 85.00 CNY.",
+        f"Up to here {total}, less {before} = 85.00 CNY.",
     ]
     [voucher] = answer["vouchers"]
     assert (voucher["title"]["zh"], voucher["amount_fen"], voucher["deducted"]) == ("虚构项目", 4_250, True)
