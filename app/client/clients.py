@@ -11,6 +11,7 @@ from app.client.booking import AsyncQuotes, AsyncRequests, AsyncReservations, Qu
 from app.client.bulk import AsyncExports, AsyncImports, Exports, Imports
 from app.client.catalogue import AsyncChips, AsyncOffers, Chips, Offers
 from app.client.clearings import AsyncClearings, Clearings
+from app.client.contracts import Applications, AsyncApplications, AsyncContracts, Contracts
 from app.client.core import AsyncRunner, Configuration, SyncRunner
 from app.client.settlements import AsyncDeliveries, AsyncSettlements, Deliveries, Settlements
 from app.client.transport import AsyncHttp, AsyncTransport, SyncHttp, SyncTransport
@@ -84,6 +85,8 @@ class Client:
         self.imports = Imports(runner)
         self.exports = Exports(runner)
         self.programmes = Programmes(runner)
+        self.contracts = Contracts(runner)
+        self.applications = Applications(runner)
         self.vouchers = Vouchers(runner)
         self.deliveries = Deliveries(runner)
         self.settlements = Settlements(runner)
@@ -134,6 +137,8 @@ class AsyncClient:
         self.imports = AsyncImports(runner)
         self.exports = AsyncExports(runner)
         self.programmes = AsyncProgrammes(runner)
+        self.contracts = AsyncContracts(runner)
+        self.applications = AsyncApplications(runner)
         self.vouchers = AsyncVouchers(runner)
         self.deliveries = AsyncDeliveries(runner)
         self.settlements = AsyncSettlements(runner)

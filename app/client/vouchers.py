@@ -1,6 +1,6 @@
 """Voucher programmes, vouchers, and the ledger."""
 
-from app.client.core import AsyncResource, Call, Resource, SyncResource, method, rows
+from app.client.core import AsyncResource, Call, Resource, SyncResource, etag_of, id_of, method, rows
 from app.client.types import (
     AccountOut,
     OpenIn,
@@ -9,14 +9,18 @@ from app.client.types import (
     PageVoucherOut,
     ProgrammeDetail,
     ProgrammeList,
+    RevokeIn,
+    RevokeReason,
     TransferKind,
     TransferOut,
+    VoucherDetail,
     VoucherOut,
     VoucherState,
     YearOut,
 )
 
 _PROGRAMMES = "/v1/programmes"
+_VOUCHERS = "/v1/vouchers"
 
 
 class ProgrammeMethods(Resource):
@@ -63,10 +67,32 @@ class VoucherMethods(Resource):
             "after": after,
             "before": before,
         }
-        return Call("GET", "/v1/vouchers", query)
+        return Call("GET", _VOUCHERS, query)
 
     page = method(_list)
     each = rows(_list, VoucherOut)
+
+    @method
+    def read(self, voucher_id: str) -> Call[VoucherDetail]:
+        """A voucher with what was redeemed of it, what is left, and its life so far."""
+        return Call("GET", f"{_VOUCHERS}/{voucher_id}")
+
+    @method
+    def revoke(
+        self, voucher: str | VoucherOut | VoucherDetail, reason: RevokeReason, detail: str, *, etag: str | None = None
+    ) -> Call[VoucherDetail]:
+        """Revoke an issued voucher with a reason (the desk)."""
+        body: RevokeIn = {"reason": reason, "detail": detail}
+        path = f"{_VOUCHERS}/{id_of(voucher)}/revoke"
+        return Call("POST", path, json=body, etag=etag_of(voucher, etag), keyed=True)
+
+    @method
+    def use(
+        self, voucher: str | VoucherOut | VoucherDetail, contract_id: str, *, etag: str | None = None
+    ) -> Call[VoucherDetail]:
+        """Put a bonus voucher on a contract (its buyer)."""
+        path = f"{_VOUCHERS}/{id_of(voucher)}/use"
+        return Call("POST", path, json={"contract_id": contract_id}, etag=etag_of(voucher, etag), keyed=True)
 
 
 class LedgerMethods(Resource):

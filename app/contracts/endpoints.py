@@ -209,6 +209,9 @@ async def upload_document(
     contract_id: ContractId, request: Request, caller: Party, write: Writing, context: Context
 ) -> Response:
     """Store a document (the contract's sides, the desk)."""
+    # A stranger's body is not read at all.
+    async with context.database.read(caller.scope) as session:
+        await service.get_contract(session, caller, contract_id)
     upload = await read_document(request)
 
     async def work(session: WriteSession) -> Answer:

@@ -538,16 +538,13 @@ async def sweep_choices(session: WriteSession, now: datetime, *, limit: int = SW
         return 0
     requests, rows = await reservations.lock_free(session, due)
     lapsed = await repository.lock_lapsed(session, [row.id for row in rows], now)
-    ended = 0
-    for row in rows:
-        # One that ended meanwhile, with another block of its request, is left as it is.
-        if row.id in lapsed and row.state in _MAY_BE_USED:
-            applying.close_choices(lapsed[row.id], Choice.LAPSED)
-            await session.flush()
-            await reservations.give_up(session, row, requests[row.request_id], EndReason.VOUCHER_REJECTED, now)
-            await session.refresh(row)
-            ended += 1
-    return ended
+    over = [row for row in rows if row.id in lapsed and row.state in _MAY_BE_USED]
+    for row in over:
+        applying.close_choices(lapsed[row.id], Choice.LAPSED)
+    await session.flush()
+    if over:
+        await reservations.give_up(session, over, requests, EndReason.VOUCHER_REJECTED, now)
+    return len(over)
 
 
 async def sweep_vouchers(session: WriteSession, now: datetime, *, limit: int = SWEEP_BATCH) -> int:

@@ -5,7 +5,7 @@ Every change locks the request first, then its reservations in id order; the gua
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -256,20 +256,28 @@ async def lock_free(
 
 
 async def give_up(
-    session: WriteSession, row: Reservation, request: ComputeRequest, reason: EndReason, now: datetime
+    session: WriteSession,
+    rows: Sequence[Reservation],
+    requests: Mapping[UUID, ComputeRequest],
+    reason: EndReason,
+    now: datetime,
 ) -> None:
-    """End a live reservation for a reason of the service's own; it and its request are locked (as the system).
+    """End live reservations for a reason of the service's own; they and their requests are locked (as the system).
 
-    One that does not run yet is cancelled, as a party's would be; one that runs ends at the next whole hour.
+    Those that do not run yet are cancelled, as a party's would be; those that run end at the next whole hour.
     """
-    if row.state == ReservationState.ACTIVE:
-        await _end_early(session, row, now)
-    elif row.state in BEFORE_RUNNING:
-        live = await repository.lock_live(session, Reservation.request_id == request.id)
-        turns = [Turn(row.id, ReservationState.CANCELLED, reason.value)]
-        turns += released(request, [other for other in live if other.id != row.id])
-        await take_turns(session, turns, now)
-    await recount(session, [request], now)
+    waiting = {row.id: row for row in rows if row.state in BEFORE_RUNNING}
+    turns = {row_id: Turn(row_id, ReservationState.CANCELLED, reason.value) for row_id in waiting}
+    touched = {row.request_id for row in waiting.values()}
+    blocks = await repository.lock_live(session, Reservation.request_id.in_(touched))
+    for request_id, live in groupby(sorted(blocks, key=_request_id), key=_request_id):
+        left = [row for row in live if row.id not in waiting]
+        turns = {turn.reservation_id: turn for turn in released(requests[request_id], left)} | turns
+    await take_turns(session, list(turns.values()), now)
+    for row in rows:
+        if row.state == ReservationState.ACTIVE:
+            await _end_early(session, row, now)
+    await recount(session, [requests[request_id] for request_id in {row.request_id for row in rows}], now)
 
 
 def _require_state(row: Reservation, *states: ReservationState) -> None:

@@ -50,6 +50,10 @@ def filled(path: str, world: World) -> str:
         "settlement_id": encode_id("stl", new_id()),
         "clearing_id": encode_id("clr", new_id()),
         "other_id": encode_id("clr", new_id()),
+        "contract_id": encode_id("ctr", new_id()),
+        "document_id": encode_id("doc", new_id()),
+        "application_id": encode_id("vap", new_id()),
+        "voucher_id": encode_id("vch", new_id()),
     }
     if "/chips/" in path:
         values["name"] = "A100 80G"
