@@ -44,7 +44,7 @@ async def broken(url: URL) -> set[str]:
 
 
 BREAKINGS = (
-    ("UPDATE delivery_report SET card_seconds = 72001 WHERE corrects_id IS NULL", {"deliveries", "billed"}),
+    ("UPDATE delivery_report SET card_seconds = 75600 WHERE corrects_id IS NULL", {"deliveries", "billed"}),
     ("UPDATE delivery_report SET period_end = period_end + interval '6 hours'", {"deliveries"}),
     ("UPDATE delivery_report SET card_seconds = card_seconds - 3600", {"billed"}),
     ("DELETE FROM delivery_report WHERE corrects_id IS NOT NULL", {"billed"}),
