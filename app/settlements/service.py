@@ -305,15 +305,14 @@ async def get_invoice(session: ReadSession, caller: Caller, settlement_id: UUID)
     Raises:
         Problem: `not_found`, also for one that the caller is no party of.
     """
+    seen = await get_settlement(session, caller, settlement_id)
+    made = await repository.find_settlements(session, seen.contract_id)
+    # Read again, with its redemptions: the list before has read the row without them.
     row = await get_settlement(session, caller, settlement_id)
     contract = await repository.get_contract(session, row.contract_id)
     assert contract is not None  # noqa: S101  a foreign key, and both sides see it
     parties = await repository.get_organisations(session, [row.supplier_org_id, row.buyer_org_id])
-    before = [
-        each
-        for each in await repository.find_settlements(session, row.contract_id)
-        if each.number < row.number and each.payment_state != PaymentState.VOID
-    ]
+    before = [each for each in made if each.number < row.number and each.payment_state != PaymentState.VOID]
     billed_before = sum(each.amount_fen for each in before)
     payable_in_words = capital_cny(abs(row.payable_fen))
     return InvoiceOut(
