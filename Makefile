@@ -48,8 +48,8 @@ bench-full: $(INSTALLED) ## the clearing engine against all of its bars (an hour
 	@$(BIN)/python benchmarks/clearing.py --scale full --verify --markdown docs/benchmarks.md
 
 lock: ## pin and hash the dependencies again (needs uv)
-	$(COMPILE) pyproject.toml --extra fast --extra plot -o requirements/base.txt
-	$(COMPILE) pyproject.toml --extra fast --extra plot --group dev -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra fast --extra pdf --extra plot -o requirements/base.txt
+	$(COMPILE) pyproject.toml --extra fast --extra pdf --extra plot --group dev -o requirements/dev.txt
 	echo 'hatchling>=1.27' | $(COMPILE) - -o requirements/build.txt
 
 clean: ## remove what was made here

@@ -11,6 +11,7 @@ from app.ledger import models as ledger
 from app.matching import clearing_models as clearings
 from app.matching import models as matching
 from app.reservations import models as reservations
+from app.settlements import models as settlements
 from app.vouchers import models as vouchers
 
 METADATA = Base.metadata
@@ -25,5 +26,6 @@ DEFINED_IN = (
     ledger,
     matching,
     reservations,
+    settlements,
     vouchers,
 )

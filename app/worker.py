@@ -23,6 +23,7 @@ from app.matching import service as matching
 from app.reservations import service as reservations
 from app.runtime import Runtime
 from app.settings import Settings
+from app.settlements import service as settlements
 
 _log: Final = structlog.get_logger("cardhour.worker")
 _HOUSEKEEPING_SECONDS: Final = 600.0
@@ -63,8 +64,12 @@ async def sweep_once(database: Database) -> int:
         async with database.write(SYSTEM) as session:
             return await contracts.sweep_vouchers(session, now)
 
+    async def settle() -> int:
+        async with database.write(SYSTEM) as session:
+            return int(await settlements.settle_next_due(session, now))
+
     changed = 0
-    for part in (end_choices, run, expire_vouchers):
+    for part in (end_choices, run, expire_vouchers, settle):
         changed += await database.retrying(part)
     if changed:
         _log.info("swept", changed=changed)

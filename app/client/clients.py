@@ -13,6 +13,7 @@ from app.client.catalogue import AsyncChips, AsyncOffers, Chips, Offers
 from app.client.clearings import AsyncClearings, Clearings
 from app.client.contracts import Applications, AsyncApplications, AsyncContracts, Contracts
 from app.client.core import AsyncRunner, Configuration, SyncRunner
+from app.client.settlements import AsyncDeliveries, AsyncSettlements, Deliveries, Settlements
 from app.client.transport import AsyncHttp, AsyncTransport, SyncHttp, SyncTransport
 from app.client.vouchers import AsyncLedger, AsyncProgrammes, AsyncVouchers, Ledger, Programmes, Vouchers
 
@@ -87,6 +88,8 @@ class Client:
         self.contracts = Contracts(runner)
         self.applications = Applications(runner)
         self.vouchers = Vouchers(runner)
+        self.deliveries = Deliveries(runner)
+        self.settlements = Settlements(runner)
         self.ledger = Ledger(runner)
 
     def close(self) -> None:
@@ -137,6 +140,8 @@ class AsyncClient:
         self.contracts = AsyncContracts(runner)
         self.applications = AsyncApplications(runner)
         self.vouchers = AsyncVouchers(runner)
+        self.deliveries = AsyncDeliveries(runner)
+        self.settlements = AsyncSettlements(runner)
         self.ledger = AsyncLedger(runner)
 
     async def close(self) -> None:

@@ -309,6 +309,44 @@ class DecisionIn(TypedDict):
     reason: NotRequired[str | None]
 
 
+class DeliveryIn(TypedDict):
+    """What was metered in a period of a reservation, `[period_start, period_end)` on whole seconds."""
+
+    period_start: str
+    period_end: str
+    card_seconds: int
+    """delivered in the period, over all cards; at most cards × seconds"""
+    corrects_id: NotRequired[str | None]
+    """the report of the same period that this one takes the place of"""
+
+
+class DeliveryOut(TypedDict):
+    """What a supplier reported as delivered in a period; never changed, but corrected by a later report."""
+
+    id: str
+    reservation_id: str
+    buyer_org_id: str
+    supplier_org_id: str
+    period_start: str
+    period_end: str
+    card_seconds: int
+    corrects_id: str | None
+    """the report that this one takes the place of"""
+    corrected_by: str | None
+    """the report that took the place of this one; null: in force"""
+    disputed_at: str | None
+    """since when the buyer disputes it, else null"""
+    dispute_reason: str | None
+    created_at: str
+
+
+class DisputeIn(TypedDict):
+    """Why a report is not what was delivered."""
+
+    reason: str
+    """both sides and the desk see it"""
+
+
 DocumentKind: TypeAlias = Literal["contract", "invoice", "delivery_record", "claim_proof", "other"]
 """What an uploaded document is; `claim_proof` is attached to claims."""
 
@@ -556,6 +594,10 @@ class ImportResultOut(TypedDict):
     """errors beyond those listed"""
 
 
+InvoiceFormat: TypeAlias = Literal["json", "html", "pdf"]
+"""What an invoice is read as."""
+
+
 class ItemIn(TypedDict):
     """A line of a contract."""
 
@@ -800,6 +842,18 @@ class PageChipOut(TypedDict):
     """the query as understood, so that nothing was dropped silently"""
 
 
+class PageDeliveryOut(TypedDict):
+    data: list[DeliveryOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""
+
+
 class PartnerIn(TypedDict):
     """A supplier's place on a programme's partner list."""
 
@@ -827,6 +881,25 @@ class PartyDifferenceOut(TypedDict):
     other: HoldingOut
 
 
+class PartyOut(TypedDict):
+    """A side of an invoice."""
+
+    id: str
+    name: str
+    contact: str | None
+
+
+class PayIn(TypedDict):
+    """That a settlement was paid."""
+
+    amount_fen: int
+    """what was paid, in integer fen: exactly what was to be paid"""
+    paid_at: NotRequired[str | None]
+    """when; by default now"""
+    reference: NotRequired[str | None]
+    """of the transfer"""
+
+
 Payment: TypeAlias = Literal["prepaid", "arrears"]
 """When a contract is paid for: before each period, or after it."""
 
@@ -835,6 +908,10 @@ class PaymentIn(TypedDict):
     """When a contract is paid for."""
 
     payment: Payment
+
+
+PaymentState: TypeAlias = Literal["open", "paid", "void"]
+"""`open → paid` or `void`; where nothing is to be paid, `paid` from the start."""
 
 
 class PinIn(TypedDict):
@@ -895,6 +972,25 @@ class QuotedSubsidyOut(TypedDict):
     year: int
     """whose budgets it draws on"""
     amount_fen: int
+
+
+RedemptionKind: TypeAlias = Literal["redeemed", "given_back"]
+"""`redeemed` takes from a voucher; `given_back` returns to it what a redemption took too much."""
+
+
+class RedemptionOut(TypedDict):
+    """Voucher money taken off a settlement, or given back to the voucher."""
+
+    id: str
+    voucher_id: str
+    programme: str
+    kind: RedemptionKind
+    of_id: str | None
+    """the redemption that is given back, else null"""
+    amount_fen: int
+    """positive, whichever way it goes"""
+    claimant_org_id: str
+    """who claims it from the programme: the supplier or the buyer"""
 
 
 class Registration(TypedDict):
@@ -960,6 +1056,45 @@ SegmentOut = TypedDict(
         "free": int,
     },
 )
+
+
+SettlementKind: TypeAlias = Literal["prepaid", "arrears", "refund", "redemption"]
+"""`prepaid` and `arrears` bill; `refund` gives back; `redemption` bills nothing and only redeems, or gives back."""
+
+
+class SettlementOut(TypedDict):
+    """A line of a contract's bill: the rounded total so far less what was billed before."""
+
+    id: str
+    number: int
+    """counted by supplier from 1, without gaps"""
+    kind: SettlementKind
+    contract_id: str
+    reservation_id: str
+    report_id: str | None
+    """the delivery report that made it, if one did"""
+    buyer_org_id: str
+    supplier_org_id: str
+    period_start: str
+    period_end: str
+    price_fen: int
+    """fen per card-hour"""
+    card_seconds_total: int
+    """owed for in all up to this line"""
+    amount_fen: int
+    """of this line; below 0 in a refund"""
+    redemptions: list[RedemptionOut]
+    redeemed_fen: int
+    """of vouchers by this line, give-backs taken off"""
+    payable_fen: int
+    """what the buyer pays the supplier; below 0 what the supplier pays back"""
+    currency: NotRequired[Literal["CNY"]]
+    payment_state: PaymentState
+    paid_at: str | None
+    payment_reference: str | None
+    version: int
+    """what the ETag is made of"""
+    created_at: str
 
 
 class ShareIn(TypedDict):
@@ -1155,10 +1290,6 @@ class VoucherStepOut(TypedDict):
     at: str
 
 
-class WithdrawIn(TypedDict):
-    """Withdraw an application. Takes no fields."""
-
-
 class YearOut(TypedDict):
     """A year that a programme is open for; amounts in integer fen, null where there is no cap."""
 
@@ -1207,11 +1338,19 @@ class AppContractsSchemasStepOut(TypedDict):
     told: str
 
 
+class AppContractsSchemasWithdrawIn(TypedDict):
+    """Withdraw an application. Takes no fields."""
+
+
 class AppMatchingSchemasReasonOut(TypedDict):
     """Why nothing can be offered."""
 
     code: EmptyReason
     detail: str
+
+
+class AppSettlementsSchemasWithdrawIn(TypedDict):
+    """Withdraw a dispute. Takes no fields."""
 
 
 class AppVouchersExplainingClauseOut(TypedDict):
@@ -1482,6 +1621,19 @@ class CorrectionOut(TypedDict):
     created_at: str
 
 
+class DeliveriesIn(TypedDict):
+    """Reports of one reservation, taken together or not at all."""
+
+    reports: list[DeliveryIn]
+
+
+class DeliveriesOut(TypedDict):
+    """The reports that were taken, and the settlements that they made."""
+
+    reports: list[DeliveryOut]
+    settlements: list[SettlementOut]
+
+
 class DocumentList(TypedDict):
     """A contract's documents, in the order they came."""
 
@@ -1619,6 +1771,18 @@ class ImportSummaryOut(TypedDict):
     progress: ProgressOut
     created_at: str
     finished_at: str | None
+
+
+class InvoiceVoucherOut(TypedDict):
+    """A voucher's part in an invoice."""
+
+    voucher_id: str
+    programme: str
+    title: TitleOut
+    kind: RedemptionKind
+    amount_fen: int
+    deducted: bool
+    """whether it is taken off what the buyer pays: the supplier claims it"""
 
 
 class KeyIn(TypedDict):
@@ -1896,6 +2060,18 @@ class PageMatchOut(TypedDict):
 
 class PageOrganisationOut(TypedDict):
     data: list[OrganisationOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""
+
+
+class PageSettlementOut(TypedDict):
+    data: list[SettlementOut]
     has_more: bool
     """whether more lies in the direction asked for"""
     next_cursor: str | None
@@ -2330,6 +2506,41 @@ class EvaluatedOut(TypedDict):
     remarks: str
     created_at: str
     bonuses: list[VoucherOut]
+
+
+class InvoiceOut(TypedDict):
+    """A settlement as an invoice: what the buyer pays the supplier, and how it came about."""
+
+    number: int
+    """the settlement's, by supplier, without gaps"""
+    settlement_id: str
+    contract_id: str
+    kind: SettlementKind
+    issued_at: str
+    supplier: PartyOut
+    buyer: PartyOut
+    chip_model: str
+    region: str
+    period_start: str
+    period_end: str
+    price_fen: int
+    """fen per card-hour"""
+    card_seconds: int
+    """of this line"""
+    card_seconds_total: int
+    """in all, this line included"""
+    billed_before_fen: int
+    amount_fen: int
+    vouchers: list[InvoiceVoucherOut]
+    payable_fen: int
+    """below 0 what the supplier pays back"""
+    payable_in_words: str
+    """in Chinese capital characters"""
+    currency: NotRequired[Literal["CNY"]]
+    arithmetic: list[str]
+    """how the amount came about, in Chinese and English"""
+    payment_state: PaymentState
+    paid_at: str | None
 
 
 class KeyList(TypedDict):

@@ -13,6 +13,7 @@ from app.commands.organisations import organisations
 from app.commands.programmes import programmes
 from app.commands.requests import requests
 from app.commands.reservations import reservations
+from app.commands.settlements import settlements
 
 
 def add_commands(app: typer.Typer, keys: typer.Typer) -> None:
@@ -26,6 +27,7 @@ def add_commands(app: typer.Typer, keys: typer.Typer) -> None:
     app.add_typer(requests, name="requests")
     add_booking_commands(app)
     app.add_typer(reservations, name="reservations")
+    app.add_typer(settlements, name="settlements")
     app.add_typer(clearings, name="clearings")
     app.add_typer(organisations, name="organisations")
     app.add_typer(programmes, name="programmes")

@@ -156,6 +156,11 @@ async def vouchers_of(session: ReadSession, subjects: Collection[UUID]) -> list[
     return list(await session.scalars(statement.execution_options(populate_existing=True)))
 
 
+async def get_vouchers(session: ReadSession, ids: Collection[UUID]) -> list[Voucher]:
+    """Return those of these vouchers that the transaction sees, by id."""
+    return list(await session.scalars(select(Voucher).where(Voucher.id.in_(ids)).order_by(Voucher.id)))
+
+
 async def lock_vouchers(
     session: WriteSession, *, ids: Collection[UUID] = (), subjects: Collection[UUID] = ()
 ) -> list[Voucher]:

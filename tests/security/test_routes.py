@@ -47,6 +47,8 @@ def filled(path: str, world: World) -> str:
         "export_id": encode_id("exp", new_id()),
         "programme_id": "open-example",
         "version": "1",
+        "delivery_id": encode_id("dlv", new_id()),
+        "settlement_id": encode_id("stl", new_id()),
         "clearing_id": encode_id("clr", new_id()),
         "other_id": encode_id("clr", new_id()),
         "account_id": encode_id("acct", new_id()),
