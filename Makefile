@@ -48,8 +48,8 @@ bench-short: $(INSTALLED) ## benchmarks, as JSON, in about five minutes: the gua
 	@$(BIN)/python benchmarks/all.py
 
 lock: ## pin and hash the dependencies again (needs uv)
-	$(COMPILE) pyproject.toml --extra fast --extra plot -o requirements/base.txt
-	$(COMPILE) pyproject.toml --extra fast --extra plot --group dev -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra fast --extra pdf --extra plot -o requirements/base.txt
+	$(COMPILE) pyproject.toml --extra fast --extra pdf --extra plot --group dev -o requirements/dev.txt
 	echo 'hatchling>=1.27' | $(COMPILE) - -o requirements/build.txt
 
 clean: ## remove what was made here

@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 
 from app.bulk import service as bulk
+from app.contracts import service as contracts
 from app.demand import service as demand
 from app.kit.db import SYSTEM, WORKER_ROLE, Database
 from app.kit.idempotency import forget_old_answers
@@ -22,6 +23,7 @@ from app.matching import service as matching
 from app.reservations import service as reservations
 from app.runtime import Runtime
 from app.settings import Settings
+from app.settlements import service as settlements
 
 _log: Final = structlog.get_logger("cardhour.worker")
 _HOUSEKEEPING_SECONDS: Final = 600.0
@@ -44,8 +46,13 @@ async def watch_embedded(runtime: Runtime) -> None:
 
 
 async def sweep_once(database: Database) -> int:
-    """End holds that lapsed, start and complete reservations that are due; return how many rows changed."""
+    """End holds and choices that lapsed, start and complete what is due, expire vouchers; return how many changed."""
     now = utc_now()
+
+    # First the choices: a reservation whose buyer did not choose until its start does not begin.
+    async def end_choices() -> int:
+        async with database.write(SYSTEM) as session:
+            return await contracts.sweep_choices(session, now)
 
     async def run() -> int:
         async with database.write(SYSTEM) as session:
@@ -53,7 +60,17 @@ async def sweep_once(database: Database) -> int:
             expired = await demand.expire_due(session, now)
         return swept.changed + expired
 
-    changed = await database.retrying(run)
+    async def expire_vouchers() -> int:
+        async with database.write(SYSTEM) as session:
+            return await contracts.sweep_vouchers(session, now)
+
+    async def settle() -> int:
+        async with database.write(SYSTEM) as session:
+            return int(await settlements.settle_next_due(session, now))
+
+    changed = 0
+    for part in (end_choices, run, expire_vouchers, settle):
+        changed += await database.retrying(part)
     if changed:
         _log.info("swept", changed=changed)
     return changed

@@ -51,6 +51,9 @@ class FactKey(StrEnum):
     INTEGRITY = "integrity"
     PROJECT_LEAD = "project_lead"
     PARTNER = "partner"
+    CENTRE_PFLOPS = "centre_pflops"
+    CENTRE_RACKS = "centre_racks"
+    SUPERCOMPUTING = "supercomputing"
 
 
 class Organisation(Base):

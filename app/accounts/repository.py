@@ -133,11 +133,28 @@ async def verified_facts(session: ReadSession, org_ids: Collection[UUID]) -> lis
     return [(org_id, key, value["value"], since) for org_id, key, value, since in await session.execute(statement)]
 
 
-async def listed_partners(session: ReadSession, names: Collection[str], day: date) -> list[tuple[UUID, str]]:
-    """Return the suppliers that are on these partner lists on a day, each with the list."""
+async def listed_partners(session: ReadSession, names: Collection[str], day: date) -> list[tuple[UUID, str, str]]:
+    """Return the suppliers that are on these partner lists on a day, each with the list and its batch."""
     entry = PartnerListEntry
-    statement = select(entry.org_id, entry.list_name).where(entry.list_name.in_(names), entry.valid_from <= day)
-    return [(org_id, name) for org_id, name in await session.execute(statement)]
+    statement = select(entry.org_id, entry.list_name, entry.batch).where(
+        entry.list_name.in_(names), entry.valid_from <= day
+    )
+    return [(org_id, name, batch) for org_id, name, batch in await session.execute(statement)]
+
+
+async def live_affiliations(session: ReadSession, day: date) -> list[tuple[UUID, UUID]]:
+    """Return the pairs of organisations that are affiliated on a day (as the system, or one who reads all)."""
+    statement = select(Affiliation.low_id, Affiliation.high_id).where(
+        Affiliation.valid_from <= day, or_(Affiliation.valid_to.is_(None), Affiliation.valid_to >= day)
+    )
+    return [(low, high) for low, high in await session.execute(statement)]
+
+
+async def organisation_names(session: ReadSession, org_ids: Collection[UUID]) -> dict[UUID, str]:
+    """Return the names of organisations (as the system, or one who reads all)."""
+    ids = bindparam("ids", list(org_ids), type_=ARRAY(Uuid()))
+    rows = await session.execute(select(Organisation.id, Organisation.name).where(Organisation.id == ids.any_()))
+    return {row.id: row.name for row in rows}
 
 
 async def list_keys(session: ReadSession, org_id: UUID) -> list[ApiKey]:

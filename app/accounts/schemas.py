@@ -106,7 +106,8 @@ class FactIn(Input):
         description=(
             "by key: kind (startup, sme, enterprise, institute, university, bureau), "
             "unified_social_credit_code (18 characters), prior_year_revenue_fen (integer fen), registered_city, "
-            "integrity (clean, flagged), project_lead (none, provincial, national), partner (true, false)"
+            "integrity (clean, flagged), project_lead (none, provincial, national), partner (true, false), "
+            "and of a supplier's largest centre centre_pflops, centre_racks (whole), supercomputing (true, false)"
         ),
         examples=["startup"],
     )

@@ -43,6 +43,7 @@ _MAY_BECOME: Final = {
     OrganisationState.SUSPENDED: (OrganisationState.APPROVED,),
 }
 _CREDIT_CODE_LENGTH: Final = 18
+_MOST_OF_A_CENTRE: Final = 1_000_000
 
 
 async def find_caller(database: Database, key: str, *, secret: bytes, now: datetime) -> Caller | None:
@@ -221,7 +222,10 @@ def check_fact(key: FactKey, value: Any) -> None:
     elif key is FactKey.REVENUE:
         fits = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_FEN
         wanted = "integer fen ≥ 0"
-    elif key is FactKey.PARTNER:
+    elif key in (FactKey.CENTRE_PFLOPS, FactKey.CENTRE_RACKS):
+        fits = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_OF_A_CENTRE
+        wanted = f"a whole number from 0 to {_MOST_OF_A_CENTRE}"
+    elif key in (FactKey.PARTNER, FactKey.SUPERCOMPUTING):
         fits, wanted = isinstance(value, bool), "true | false"
     elif key is FactKey.CREDIT_CODE:
         fits = isinstance(value, str) and len(value) == _CREDIT_CODE_LENGTH and value.isascii() and value.isalnum()

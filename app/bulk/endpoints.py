@@ -9,7 +9,7 @@ from app.accounts.dependencies import Anyone, Context, Party, Reading, Writing
 from app.accounts.errors import NOT_APPROVED
 from app.bulk import repository, service
 from app.bulk.csv_writing import template
-from app.bulk.errors import FILE_GONE, JOB_FINISHED, NOT_MULTIPART, UPLOAD_TOO_LARGE
+from app.bulk.errors import FILE_GONE, JOB_FINISHED
 from app.bulk.models import JobKind, JobState
 from app.bulk.options import ExportOptions
 from app.bulk.rows import Kind
@@ -32,6 +32,7 @@ from app.kit.errors import FORBIDDEN, MALFORMED, NOT_FOUND, UNAUTHENTICATED
 from app.kit.ids import encode_id
 from app.kit.pages import BAD_CURSOR, Page, Paging, listing_name, page_of
 from app.kit.problems import language_of, problems
+from app.kit.uploads import NOT_MULTIPART, UPLOAD_TOO_LARGE
 from app.kit.writes import Answer
 
 router = APIRouter(tags=["bulk"])

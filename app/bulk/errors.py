@@ -27,18 +27,6 @@ UNKNOWN_FORM_FIELD: Final = ErrorCode(
     "此表单没有字段 {name}；可用 files、skip_bad、update、start_at、namespace、dry_run。",
 )
 FORM_VALUE: Final = ErrorCode("form_value", 422, "{name} takes {wanted}.", "{name} 的取值应为：{wanted}。")
-NOT_MULTIPART: Final = ErrorCode(
-    "not_multipart",
-    415,
-    "Send the files as multipart/form-data.",
-    "请以 multipart/form-data 上传文件。",
-)
-UPLOAD_TOO_LARGE: Final = ErrorCode(
-    "upload_too_large",
-    413,
-    "The upload is larger than {limit_mib} MiB; send it in parts.",
-    "上传内容超过 {limit_mib} MiB，请分批上传。",
-)
 JOB_FINISHED: Final = ErrorCode(
     "job_finished", 409, "The job has {state}; it can't be cancelled.", "任务已结束（{state}），不能取消。"
 )

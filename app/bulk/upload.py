@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath, PureWindowsPath
@@ -10,23 +9,21 @@ from typing import Any, Final
 
 from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 
 from app.bulk.errors import (
     FORM_VALUE,
     NO_FILES,
-    NOT_MULTIPART,
     REPEATED_FILE,
     UNKNOWN_FILE,
     UNKNOWN_FORM_FIELD,
-    UPLOAD_TOO_LARGE,
 )
 from app.bulk.market import kind_and_format
 from app.bulk.options import ImportOptions
 from app.bulk.rows import Kind
 from app.bulk.schemas import NAMESPACE_PATTERN
-from app.kit.errors import INVALID, MALFORMED, ErrorCode, FieldError
+from app.kit.errors import INVALID, ErrorCode, FieldError
 from app.kit.time import floor_hour, parse_rfc3339
+from app.kit.uploads import read_form
 
 MAX_BYTES: Final = 256 * 1024 * 1024
 _MAX_FIELDS: Final = 20
@@ -106,37 +103,11 @@ async def read_upload(request: Request, roles: frozenset[str]) -> Upload:
     Raises:
         Problem: `not_multipart`, `upload_too_large`, `malformed`, or `invalid` naming every wrong field.
     """
-    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        raise NOT_MULTIPART.problem()
-    length = request.headers.get("content-length", "0")
-    if length.isdecimal() and int(length[:20]) > MAX_BYTES:
-        raise _too_large()
-    parser = MultiPartParser(
-        request.headers, _bounded(request), max_files=len(Kind) + 1, max_fields=_MAX_FIELDS, max_part_size=1_000
-    )
-    try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        raise MALFORMED.problem(why=error.message) from None
-    except KeyError:
-        raise MALFORMED.problem(why="the Content-Type names no boundary") from None
+    form = await read_form(request, max_bytes=MAX_BYTES, max_files=len(Kind) + 1, max_fields=_MAX_FIELDS)
     try:
         return await _parsed(form, roles)
     finally:
         await form.close()
-
-
-async def _bounded(request: Request) -> AsyncGenerator[bytes]:
-    read = 0
-    async for chunk in request.stream():
-        read += len(chunk)
-        if read > MAX_BYTES:
-            raise _too_large()
-        yield chunk
-
-
-def _too_large() -> Exception:
-    return UPLOAD_TOO_LARGE.problem(limit_mib=MAX_BYTES // 1024 // 1024)
 
 
 async def _parsed(form: FormData, roles: frozenset[str]) -> Upload:

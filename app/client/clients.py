@@ -11,7 +11,9 @@ from app.client.booking import AsyncQuotes, AsyncRequests, AsyncReservations, Qu
 from app.client.bulk import AsyncExports, AsyncImports, Exports, Imports
 from app.client.catalogue import AsyncChips, AsyncOffers, Chips, Offers
 from app.client.clearings import AsyncClearings, Clearings
+from app.client.contracts import Applications, AsyncApplications, AsyncContracts, Contracts
 from app.client.core import AsyncRunner, Configuration, SyncRunner
+from app.client.settlements import AsyncDeliveries, AsyncSettlements, Deliveries, Settlements
 from app.client.transport import AsyncHttp, AsyncTransport, SyncHttp, SyncTransport
 from app.client.vouchers import AsyncLedger, AsyncProgrammes, AsyncVouchers, Ledger, Programmes, Vouchers
 
@@ -83,7 +85,11 @@ class Client:
         self.imports = Imports(runner)
         self.exports = Exports(runner)
         self.programmes = Programmes(runner)
+        self.contracts = Contracts(runner)
+        self.applications = Applications(runner)
         self.vouchers = Vouchers(runner)
+        self.deliveries = Deliveries(runner)
+        self.settlements = Settlements(runner)
         self.ledger = Ledger(runner)
 
     def close(self) -> None:
@@ -131,7 +137,11 @@ class AsyncClient:
         self.imports = AsyncImports(runner)
         self.exports = AsyncExports(runner)
         self.programmes = AsyncProgrammes(runner)
+        self.contracts = AsyncContracts(runner)
+        self.applications = AsyncApplications(runner)
         self.vouchers = AsyncVouchers(runner)
+        self.deliveries = AsyncDeliveries(runner)
+        self.settlements = AsyncSettlements(runner)
         self.ledger = AsyncLedger(runner)
 
     async def close(self) -> None:

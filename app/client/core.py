@@ -85,6 +85,7 @@ class Call(Generic[T]):
     json: Any = None
     form: Mapping[str, str] | None = None
     files: tuple[Upload, ...] = ()
+    files_field: str = "files"
     keyed: bool = False
     etag: str | None = None
     raw: bool = False
@@ -98,7 +99,8 @@ class Call(Generic[T]):
             headers["If-Match"] = self.etag
         if self.raw:
             headers["Accept"] = "*/*"
-        return Message(self.method, self.path, query_pairs(self.query), headers, self.json, self.form, self.files)
+        query = query_pairs(self.query)
+        return Message(self.method, self.path, query, headers, self.json, self.form, self.files, self.files_field)
 
     def flow(self, tries: int) -> "Flow[T]":
         """Return the steps that carry it out.

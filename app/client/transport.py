@@ -26,6 +26,7 @@ class Message:
     json: Any = None
     form: Mapping[str, str] | None = None
     files: tuple[Upload, ...] = ()
+    files_field: str = "files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ def _arguments(message: Message) -> dict[str, Any]:
         arguments["json"] = message.json
     if message.form is not None:
         arguments["data"] = dict(message.form)
-        arguments["files"] = [("files", (name, content)) for name, content in message.files]
+        arguments["files"] = [(message.files_field, (name, content)) for name, content in message.files]
     return arguments
 
 

@@ -72,6 +72,23 @@ class AlternativeOut(TypedDict):
     max_net_price_fen: int
 
 
+ApplicationState: TypeAlias = Literal["submitted", "approved", "rejected", "withdrawn"]
+"""`submitted → approved | rejected | withdrawn`; the database refuses other turns."""
+
+
+class ApplyIn(TypedDict):
+    """Apply for the vouchers that are set aside for a contract."""
+
+    contract_id: str
+
+
+class ApproveIn(TypedDict):
+    """Approve an application."""
+
+    amount_fen: NotRequired[int | None]
+    """less than the rules give; left out, all of it"""
+
+
 class BookingIn(TypedDict):
     """Book an option of a quote."""
 
@@ -208,6 +225,10 @@ class ChipPatch(TypedDict):
     source: NotRequired[str | None]
 
 
+Choice: TypeAlias = Literal["full_price", "lapsed"]
+"""What came of a buyer's choice after a rejection: the full price accepted, or the time for it lapsed."""
+
+
 ClearingMode: TypeAlias = Literal["dry_run", "apply"]
 """`dry_run` decides and reserves nothing; `apply` holds what was matched."""
 
@@ -269,10 +290,87 @@ class ConversionOut(TypedDict):
     """what so many cards really are in P"""
 
 
+class CorrectionIn(TypedDict):
+    """A posted transfer to take back, in whole or in part."""
+
+    transfer_id: str
+    amount_fen: int
+    """at most what it posted less earlier corrections"""
+    reason: str
+
+
+DecidedBy: TypeAlias = Literal["rules", "desk"]
+"""Who decided an application."""
+
+
 class DecisionIn(TypedDict):
     """Why the desk decides so."""
 
     reason: NotRequired[str | None]
+
+
+class DeliveryIn(TypedDict):
+    """What was metered in a period of a reservation, `[period_start, period_end)` on whole seconds."""
+
+    period_start: str
+    period_end: str
+    card_seconds: int
+    """delivered in the period, over all cards; at most cards × seconds"""
+    corrects_id: NotRequired[str | None]
+    """the report of the same period that this one takes the place of"""
+
+
+class DeliveryOut(TypedDict):
+    """What a supplier reported as delivered in a period; never changed, but corrected by a later report."""
+
+    id: str
+    reservation_id: str
+    buyer_org_id: str
+    supplier_org_id: str
+    period_start: str
+    period_end: str
+    card_seconds: int
+    corrects_id: str | None
+    """the report that this one takes the place of"""
+    corrected_by: str | None
+    """the report that took the place of this one; null: in force"""
+    disputed_at: str | None
+    """since when the buyer disputes it, else null"""
+    dispute_reason: str | None
+    created_at: str
+
+
+class DisputeIn(TypedDict):
+    """Why a report is not what was delivered."""
+
+    reason: str
+    """both sides and the desk see it"""
+
+
+DocumentKind: TypeAlias = Literal["contract", "invoice", "delivery_record", "claim_proof", "other"]
+"""What an uploaded document is; `claim_proof` is attached to claims."""
+
+
+class DocumentOut(TypedDict):
+    """A document of a contract; its content is at `…/documents/{id}`."""
+
+    id: str
+    contract_id: str | None
+    kind: DocumentKind
+    name: str
+    media_type: Literal["application/pdf", "image/png", "image/jpeg"]
+    size_bytes: int
+    sha256: str
+    """of the content, in hexadecimal"""
+    uploaded_by_org_id: str
+    created_at: str
+
+
+class DraftIn(TypedDict):
+    """A file of a programme."""
+
+    toml: str
+    """the file, as it is; see docs/vouchers/programmes.md"""
 
 
 Effect: TypeAlias = Literal[
@@ -311,6 +409,24 @@ class EndIn(TypedDict):
     """End a running reservation early. Takes no fields."""
 
 
+class EvaluationIn(TypedDict):
+    """What a completed contract achieved."""
+
+    score: int
+    remarks: str
+
+
+class EvaluationOut(TypedDict):
+    """What the desk found that a contract achieved."""
+
+    score: int
+    remarks: str
+    created_at: str
+
+
+WithProgramme: TypeAlias = str
+
+
 class ExportFileOut(TypedDict):
     """A file that an export wrote."""
 
@@ -341,6 +457,9 @@ FactKey: TypeAlias = Literal[
     "integrity",
     "project_lead",
     "partner",
+    "centre_pflops",
+    "centre_racks",
+    "supercomputing",
 ]
 """The kinds of dated facts that rules read."""
 
@@ -433,6 +552,10 @@ Format: TypeAlias = Literal["csv", "jsonl"]
 """How a market is written."""
 
 
+class FullPriceIn(TypedDict):
+    """Accept the full price after a rejection. Takes no fields."""
+
+
 Guard: TypeAlias = Literal["none", "debits_le_credits", "credits_le_debits"]
 """Which side of an account may never exceed the other; pending amounts count on the side that is bounded."""
 
@@ -471,6 +594,29 @@ class ImportResultOut(TypedDict):
     """errors beyond those listed"""
 
 
+InvoiceFormat: TypeAlias = Literal["json", "html", "pdf"]
+"""What an invoice is read as."""
+
+
+class ItemIn(TypedDict):
+    """A line of a contract."""
+
+    kind: Literal["compute", "storage", "network", "security"]
+    amount_fen: int
+    """integer fen (1/100 CNY)"""
+
+
+ItemKind: TypeAlias = Literal["compute", "storage", "network", "security"]
+"""What a part of a contract's amount is for; programmes say which of them count."""
+
+
+class ItemOut(TypedDict):
+    """A part of a contract's amount."""
+
+    kind: ItemKind
+    amount_fen: int
+
+
 class JobErrorOut(TypedDict):
     """Why a job ended without a result; nothing was written."""
 
@@ -488,6 +634,17 @@ JobState: TypeAlias = Literal["queued", "running", "succeeded", "failed", "cance
 
 Kind: TypeAlias = Literal["chips", "suppliers", "buyers", "offers", "requests"]
 """The files of a market, by their names without suffix."""
+
+
+class KindSums(TypedDict):
+    """The sums of one kind of accounts."""
+
+    debits_pending: int
+    debits_posted: int
+    credits_pending: int
+    credits_posted: int
+    kind: str
+    accounts: int
 
 
 Loss: TypeAlias = Literal[
@@ -534,6 +691,13 @@ class MatchSubsidyOut(TypedDict):
 
 Method: TypeAlias = Literal["clear", "fcfs", "cpsat"]
 """`clear` is the engine, `fcfs` first come first served, `cpsat` one direct CP-SAT model."""
+
+
+class MissedOut(TypedDict):
+    """A clause and how many contracts miss it."""
+
+    clause: str
+    contracts: int
 
 
 class NeedAlternativeIn(TypedDict):
@@ -646,6 +810,14 @@ OrganisationState: TypeAlias = Literal["pending", "approved", "rejected", "suspe
 """Registered, and what the desk made of it."""
 
 
+class OtherIn(TypedDict):
+    """Another subsidy on the contract."""
+
+    level: Literal["national", "province", "city", "district"]
+    amount_fen: NotRequired[int]
+    """integer fen (1/100 CNY)"""
+
+
 class PageBudgetPriceOut(TypedDict):
     data: list[BudgetPriceOut]
     has_more: bool
@@ -660,6 +832,18 @@ class PageBudgetPriceOut(TypedDict):
 
 class PageChipOut(TypedDict):
     data: list[ChipOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""
+
+
+class PageDeliveryOut(TypedDict):
+    data: list[DeliveryOut]
     has_more: bool
     """whether more lies in the direction asked for"""
     next_cursor: str | None
@@ -695,6 +879,39 @@ class PartyDifferenceOut(TypedDict):
     ref: str
     this: HoldingOut
     other: HoldingOut
+
+
+class PartyOut(TypedDict):
+    """A side of an invoice."""
+
+    id: str
+    name: str
+    contact: str | None
+
+
+class PayIn(TypedDict):
+    """That a settlement was paid."""
+
+    amount_fen: int
+    """what was paid, in integer fen: exactly what was to be paid"""
+    paid_at: NotRequired[str | None]
+    """when; by default now"""
+    reference: NotRequired[str | None]
+    """of the transfer"""
+
+
+Payment: TypeAlias = Literal["prepaid", "arrears"]
+"""When a contract is paid for: before each period, or after it."""
+
+
+class PaymentIn(TypedDict):
+    """When a contract is paid for."""
+
+    payment: Payment
+
+
+PaymentState: TypeAlias = Literal["open", "paid", "void"]
+"""`open → paid` or `void`; where nothing is to be paid, `paid` from the start."""
 
 
 class PinIn(TypedDict):
@@ -740,6 +957,12 @@ class ProgressOut(TypedDict):
     """0 while it is not known"""
 
 
+class PublishIn(TypedDict):
+    """Which draft to publish."""
+
+    version: int
+
+
 class QuotedSubsidyOut(TypedDict):
     """What one programme's tier takes off a block; earmarked when the option is booked."""
 
@@ -751,11 +974,23 @@ class QuotedSubsidyOut(TypedDict):
     amount_fen: int
 
 
-class ReasonOut(TypedDict):
-    """Why nothing can be offered."""
+RedemptionKind: TypeAlias = Literal["redeemed", "given_back"]
+"""`redeemed` takes from a voucher; `given_back` returns to it what a redemption took too much."""
 
-    code: EmptyReason
-    detail: str
+
+class RedemptionOut(TypedDict):
+    """Voucher money taken off a settlement, or given back to the voucher."""
+
+    id: str
+    voucher_id: str
+    programme: str
+    kind: RedemptionKind
+    of_id: str | None
+    """the redemption that is given back, else null"""
+    amount_fen: int
+    """positive, whichever way it goes"""
+    claimant_org_id: str
+    """who claims it from the programme: the supplier or the buyer"""
 
 
 class Registration(TypedDict):
@@ -768,6 +1003,10 @@ class Registration(TypedDict):
     """its reference in market files; by default made from its id"""
     contact: NotRequired[str | None]
     """shown to the other side once a reservation is confirmed"""
+
+
+RejectReason: TypeAlias = Literal["desk_check_failed", "documents_insufficient", "false_statement", "desk_decision"]
+"""Why the desk rejects an application."""
 
 
 class RequestDifferenceOut(TypedDict):
@@ -790,6 +1029,10 @@ RequestState: TypeAlias = Literal["open", "partly_matched", "matched", "closed",
 
 ReservationState: TypeAlias = Literal["held", "confirmed", "active", "completed", "cancelled", "expired"]
 """`held → confirmed → active → completed`, or `cancelled`, `expired`; the guard refuses other turns."""
+
+
+RevokeReason: TypeAlias = Literal["false_statement", "misuse", "not_delivered", "desk_decision"]
+"""Why the desk revokes a voucher."""
 
 
 Role: TypeAlias = Literal["buyer", "supplier", "desk", "auditor"]
@@ -815,6 +1058,45 @@ SegmentOut = TypedDict(
 )
 
 
+SettlementKind: TypeAlias = Literal["prepaid", "arrears", "refund", "redemption"]
+"""`prepaid` and `arrears` bill; `refund` gives back; `redemption` bills nothing and only redeems, or gives back."""
+
+
+class SettlementOut(TypedDict):
+    """A line of a contract's bill: the rounded total so far less what was billed before."""
+
+    id: str
+    number: int
+    """counted by supplier from 1, without gaps"""
+    kind: SettlementKind
+    contract_id: str
+    reservation_id: str
+    report_id: str | None
+    """the delivery report that made it, if one did"""
+    buyer_org_id: str
+    supplier_org_id: str
+    period_start: str
+    period_end: str
+    price_fen: int
+    """fen per card-hour"""
+    card_seconds_total: int
+    """owed for in all up to this line"""
+    amount_fen: int
+    """of this line; below 0 in a refund"""
+    redemptions: list[RedemptionOut]
+    redeemed_fen: int
+    """of vouchers by this line, give-backs taken off"""
+    payable_fen: int
+    """what the buyer pays the supplier; below 0 what the supplier pays back"""
+    currency: NotRequired[Literal["CNY"]]
+    payment_state: PaymentState
+    paid_at: str | None
+    payment_reference: str | None
+    version: int
+    """what the ETag is made of"""
+    created_at: str
+
+
 class ShareIn(TypedDict):
     """A buyer or supplier gets at most this share of the card-hours requested in the run."""
 
@@ -825,6 +1107,34 @@ class ShareIn(TypedDict):
 
 Side: TypeAlias = Literal["buyer", "supplier"]
 """A party of a reservation."""
+
+
+class SimulateIn(TypedDict):
+    """Which version; a file in its place, stored nowhere, or the newest version where neither is given."""
+
+    version: NotRequired[int | None]
+    toml: NotRequired[str | None]
+    """a file with the programme's id"""
+
+
+class SimulatedYearOut(TypedDict):
+    """The contracts of a calendar year in the programme's time zone."""
+
+    contracts: int
+    eligible: int
+    """those that meet every clause of their best tier"""
+    granted: int
+    """those that get something"""
+    cost_fen: int
+    amount_fen: int
+    """what the programme would have given"""
+    subsidised_fen: int
+    """what they were really matched with, under any programme"""
+    missed: list[MissedOut]
+    """the most frequent first"""
+    year: int
+    pool_left_fen: int | None
+    """null where there is no pool"""
 
 
 SuppliersAllowedItem: TypeAlias = str
@@ -862,11 +1172,13 @@ Status: TypeAlias = Literal["optimal", "feasible", "infeasible", "timeout", "can
 """How a run ended."""
 
 
-class StepOut(TypedDict):
-    """From `starts_at` until the next step there are so many cards."""
+class Sums(TypedDict):
+    """Debits and credits in integer fen."""
 
-    starts_at: str
-    cards: int
+    debits_pending: int
+    debits_posted: int
+    credits_pending: int
+    credits_posted: int
 
 
 class SupplierOut(TypedDict):
@@ -875,6 +1187,23 @@ class SupplierOut(TypedDict):
     org_id: str
     ref: str
     name: str
+
+
+class TallyOut(TypedDict):
+    """What contracts would get, in integer fen."""
+
+    contracts: int
+    eligible: int
+    """those that meet every clause of their best tier"""
+    granted: int
+    """those that get something"""
+    cost_fen: int
+    amount_fen: int
+    """what the programme would have given"""
+    subsidised_fen: int
+    """what they were really matched with, under any programme"""
+    missed: list[MissedOut]
+    """the most frequent first"""
 
 
 class TitleOut(TypedDict):
@@ -906,6 +1235,18 @@ class TransferOut(TypedDict):
     created_at: str
 
 
+class TrialBalanceOut(TypedDict):
+    """What was debited and credited, by kind of account and in all."""
+
+    programme: str | None
+    owner_org_id: str | None
+    kinds: list[KindSums]
+    total: Sums
+    currency: NotRequired[Literal["CNY"]]
+    balanced: bool | None
+    """whether debits equal credits, posted and pending; null where only some of the accounts are shown, since the other side of a transfer is then left out"""
+
+
 class UnmatchedOut(TypedDict):
     """Why blocks of a request were not matched."""
 
@@ -917,8 +1258,36 @@ class UnmatchedOut(TypedDict):
     changes: list[ChangeOut]
 
 
-VoucherState: TypeAlias = Literal["earmarked", "voided"]
-"""`earmarked` with the hold, `voided` when its reservation ends before it runs."""
+class UseIn(TypedDict):
+    """Put a bonus voucher on a contract."""
+
+    contract_id: str
+
+
+VersionState: TypeAlias = Literal["draft", "published"]
+"""A draft can be simulated; a published version is in force and never changes."""
+
+
+VoucherKind: TypeAlias = Literal["contract", "bonus"]
+"""`contract`: for the contract it was matched with; `bonus`: given for a good outcome, for a later contract."""
+
+
+VoucherState: TypeAlias = Literal["earmarked", "voided", "rejected", "issued", "exhausted", "expired", "revoked"]
+"""
+A voucher's life; the database refuses other turns.
+
+`earmarked` with the hold; `voided` when its reservation ends before it was decided; `issued` or `rejected` by the
+decision; `exhausted` once all of it was redeemed; `expired` when its time was over, `revoked` for a reason.
+"""
+
+
+class VoucherStepOut(TypedDict):
+    """A turn of a voucher's life."""
+
+    state: VoucherState
+    amount_fen: int
+    reason_code: str | None
+    at: str
 
 
 class YearOut(TypedDict):
@@ -930,6 +1299,77 @@ class YearOut(TypedDict):
     pool_fen: int | None
     buyer_year_fen: int | None
     opened_at: str
+
+
+class AppCatalogSchemasStepOut(TypedDict):
+    """From `starts_at` until the next step there are so many cards."""
+
+    starts_at: str
+    cards: int
+
+
+class AppContractsSchemasClauseOut(TypedDict):
+    """A clause of the programme as the rules found it."""
+
+    name: str
+    met: bool
+    needed: str
+    found: str | None
+    """null: not known"""
+    told: str
+    """in a sentence, English or Chinese by Accept-Language"""
+
+
+class AppContractsSchemasReasonOut(TypedDict):
+    """Why an application was rejected or withdrawn."""
+
+    code: str
+    told: str
+    detail: str | None
+    """the desk's own words"""
+
+
+class AppContractsSchemasStepOut(TypedDict):
+    """A step of the amount's arithmetic."""
+
+    name: str
+    amount_fen: int
+    detail: str
+    told: str
+
+
+class AppContractsSchemasWithdrawIn(TypedDict):
+    """Withdraw an application. Takes no fields."""
+
+
+class AppMatchingSchemasReasonOut(TypedDict):
+    """Why nothing can be offered."""
+
+    code: EmptyReason
+    detail: str
+
+
+class AppSettlementsSchemasWithdrawIn(TypedDict):
+    """Withdraw a dispute. Takes no fields."""
+
+
+class AppVouchersExplainingClauseOut(TypedDict):
+    """A clause of a programme; `found` is null where it isn't known."""
+
+    name: str
+    met: bool
+    needed: str
+    found: str | None
+    told: str
+
+
+class AppVouchersExplainingStepOut(TypedDict):
+    """A step of the arithmetic of an amount, in integer fen."""
+
+    name: str
+    amount_fen: int
+    detail: str
+    told: str
 
 
 class ProblemField(TypedDict):
@@ -984,6 +1424,34 @@ class AffiliationList(TypedDict):
     data: list[AffiliationOut]
 
 
+class ApplicationOut(TypedDict):
+    """A contract's application for a voucher, with each clause and the arithmetic of the amount."""
+
+    id: str
+    state: ApplicationState
+    contract_id: str
+    programme: str
+    voucher_id: str
+    buyer_org_id: str
+    supplier_org_id: str
+    amount_fen: int
+    """what the rules give, at most the earmark; once approved, what was issued"""
+    clauses: list[AppContractsSchemasClauseOut]
+    arithmetic: list[AppContractsSchemasStepOut]
+    desk_checks: list[str]
+    """what the facts can't tell: with any, the desk decides"""
+    decided_by: DecidedBy | None
+    decided_at: str | None
+    reason: AppContractsSchemasReasonOut | None
+    choice: Choice | None
+    """after a rejection: what came of the buyer's choice; null while it is open"""
+    choice_ends_at: str | None
+    """until when the buyer can accept the full price"""
+    version: int
+    """what the ETag is made of"""
+    created_at: str
+
+
 class BudgetDifferenceOut(TypedDict):
     """A budget that differs; null where there is no such budget."""
 
@@ -1013,7 +1481,7 @@ class CapacityOut(TypedDict):
     offer_id: str
     version: int
     observed_at: str
-    steps: list[StepOut]
+    steps: list[AppCatalogSchemasStepOut]
     segments: list[SegmentOut]
 
 
@@ -1063,6 +1531,126 @@ class ClearingIn(TypedDict):
     """units of work instead: reproducible"""
 
 
+class ContractDetail(TypedDict):
+    """A contract with its applications, documents and evaluation."""
+
+    id: str
+    reservation_id: str
+    buyer_org_id: str
+    supplier_org_id: str
+    chip_model: str
+    domestic: bool | None
+    """whether the chip is a domestic one; null: not known"""
+    region: str
+    cards: int
+    starts_at: str
+    ends_at: str
+    price_fen: int
+    """fen per card-hour"""
+    amount_fen: int
+    """as signed: the sum of its items"""
+    currency: NotRequired[Literal["CNY"]]
+    items: list[ItemOut]
+    payment: Payment
+    """`prepaid`: before each period; `arrears`: after it"""
+    signed_at: str
+    """when the second side accepted"""
+    version: int
+    """what the ETag is made of"""
+    applications: list[ApplicationOut]
+    documents: list[DocumentOut]
+    evaluation: EvaluationOut | None
+
+
+class ContractIn(TypedDict):
+    """A contract to explain; signed now where no time is given."""
+
+    signed_at: NotRequired[str | None]
+    items: list[ItemIn]
+    hours: NotRequired[int | None]
+    domestic: NotRequired[bool | None]
+    """whether its chips are domestic"""
+    workload: NotRequired[str | None]
+    blocks: NotRequired[int]
+    """how many such contracts the whole request is"""
+    year_contracts_fen: NotRequired[int]
+    """the buyer's other contracts of the year"""
+    others: NotRequired[list[OtherIn]]
+    on_application: NotRequired[bool]
+    """whether it is applied for what isn't automatic"""
+    applied_at: NotRequired[str | None]
+    """when it is applied for; at the signing if left out"""
+    applications: NotRequired[int]
+    """how many applications there are for it already"""
+
+
+class ContractOut(TypedDict):
+    """What a confirmed reservation is under, as both sides accepted it."""
+
+    id: str
+    reservation_id: str
+    buyer_org_id: str
+    supplier_org_id: str
+    chip_model: str
+    domestic: bool | None
+    """whether the chip is a domestic one; null: not known"""
+    region: str
+    cards: int
+    starts_at: str
+    ends_at: str
+    price_fen: int
+    """fen per card-hour"""
+    amount_fen: int
+    """as signed: the sum of its items"""
+    currency: NotRequired[Literal["CNY"]]
+    items: list[ItemOut]
+    payment: Payment
+    """`prepaid`: before each period; `arrears`: after it"""
+    signed_at: str
+    """when the second side accepted"""
+    version: int
+    """what the ETag is made of"""
+
+
+class CorrectionOut(TypedDict):
+    """A correction: the new transfer goes the other way."""
+
+    transfer: TransferOut
+    corrects_id: str
+    reason: str
+    created_at: str
+
+
+class DeliveriesIn(TypedDict):
+    """Reports of one reservation, taken together or not at all."""
+
+    reports: list[DeliveryIn]
+
+
+class DeliveriesOut(TypedDict):
+    """The reports that were taken, and the settlements that they made."""
+
+    reports: list[DeliveryOut]
+    settlements: list[SettlementOut]
+
+
+class DocumentList(TypedDict):
+    """A contract's documents, in the order they came."""
+
+    data: list[DocumentOut]
+
+
+class ExplainIn(TypedDict):
+    """Who would sign what."""
+
+    with_programmes: NotRequired[list[WithProgramme]]
+    """further programmes, tried alone and together"""
+    buyer_org_id: str
+    supplier_org_id: NotRequired[str | None]
+    """left out: a partner that isn't affiliated"""
+    contract: ContractIn
+
+
 class ExportIn(TypedDict):
     """What to export."""
 
@@ -1105,7 +1693,7 @@ class FactIn(TypedDict):
 
     key: FactKey
     value: str | int | bool
-    """by key: kind (startup, sme, enterprise, institute, university, bureau), unified_social_credit_code (18 characters), prior_year_revenue_fen (integer fen), registered_city, integrity (clean, flagged), project_lead (none, provincial, national), partner (true, false)"""
+    """by key: kind (startup, sme, enterprise, institute, university, bureau), unified_social_credit_code (18 characters), prior_year_revenue_fen (integer fen), registered_city, integrity (clean, flagged), project_lead (none, provincial, national), partner (true, false), and of a supplier's largest centre centre_pflops, centre_racks (whole), supercomputing (true, false)"""
     valid_from: str
     evidence: NotRequired[str | None]
 
@@ -1185,6 +1773,18 @@ class ImportSummaryOut(TypedDict):
     finished_at: str | None
 
 
+class InvoiceVoucherOut(TypedDict):
+    """A voucher's part in an invoice."""
+
+    voucher_id: str
+    programme: str
+    title: TitleOut
+    kind: RedemptionKind
+    amount_fen: int
+    deducted: bool
+    """whether it is taken off what the buyer pays: the supplier claims it"""
+
+
 class KeyIn(TypedDict):
     """A key to make."""
 
@@ -1209,6 +1809,38 @@ class KeyOut(TypedDict):
     created_at: str
     expires_at: str | None
     revoked_at: str | None
+
+
+class LineOut(TypedDict):
+    """A transfer as one account sees it, with that account's balances after it."""
+
+    transfer_id: str
+    seq: int
+    """the order of record"""
+    created_at: str
+    kind: TransferKind
+    side: Literal["debit", "credit"]
+    other_account_id: str
+    other_account: str | None
+    """the other account's name; null where it is not one's own"""
+    subject: str | None
+    """what it is about: a voucher's id, as a plain UUID"""
+    pending_fen: int
+    """what it adds to what is pending; negative where it resolves"""
+    posted_fen: int
+    """what it posts"""
+    debits_pending: int
+    debits_posted: int
+    credits_pending: int
+    credits_posted: int
+    left_fen: int
+    """credits posted less debits posted and pending, after this line"""
+    pending_id: str | None
+    """the pending transfer that this one resolves"""
+    corrects_id: str | None
+    """the transfer that this one corrects"""
+    reason: str | None
+    """why it was corrected"""
 
 
 class LoserOut(TypedDict):
@@ -1330,8 +1962,32 @@ class PageAccountOut(TypedDict):
     """the query as understood, so that nothing was dropped silently"""
 
 
+class PageApplicationOut(TypedDict):
+    data: list[ApplicationOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""
+
+
 class PageClassPricesOut(TypedDict):
     data: list[ClassPricesOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""
+
+
+class PageContractOut(TypedDict):
+    data: list[ContractOut]
     has_more: bool
     """whether more lies in the direction asked for"""
     next_cursor: str | None
@@ -1378,6 +2034,18 @@ class PageImportSummaryOut(TypedDict):
     """the query as understood, so that nothing was dropped silently"""
 
 
+class PageLineOut(TypedDict):
+    data: list[LineOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""
+
+
 class PageMatchOut(TypedDict):
     data: list[MatchOut]
     has_more: bool
@@ -1392,6 +2060,18 @@ class PageMatchOut(TypedDict):
 
 class PageOrganisationOut(TypedDict):
     data: list[OrganisationOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""
+
+
+class PageSettlementOut(TypedDict):
+    data: list[SettlementOut]
     has_more: bool
     """whether more lies in the direction asked for"""
     next_cursor: str | None
@@ -1517,6 +2197,14 @@ class RegisteredOut(TypedDict):
     key: NewKeyOut
 
 
+class RejectIn(TypedDict):
+    """Reject an application."""
+
+    reason: RejectReason
+    detail: str
+    """in the desk's own words; both sides see it"""
+
+
 class RequestDetail(TypedDict):
     """A need, with remarks on it."""
 
@@ -1600,7 +2288,17 @@ class ReservationSubsidyOut(TypedDict):
     tier: str
     amount_fen: int
     """earmarked for it"""
+    issued_fen: int | None
+    """what of it was issued"""
     state: VoucherState
+
+
+class RevokeIn(TypedDict):
+    """Revoke a voucher."""
+
+    reason: RevokeReason
+    detail: str
+    """in the desk's own words; both sides see it"""
 
 
 class SideOut(TypedDict):
@@ -1624,20 +2322,131 @@ class SideOut(TypedDict):
     surplus_fen: int
 
 
-class VoucherOut(TypedDict):
-    """A voucher: an amount set aside for a buyer's reservation under one tier of a programme."""
+class SimulationOut(TypedDict):
+    """What a programme would have given the contracts on record, and the open requests each by itself."""
+
+    programme: str
+    version: int
+    years: list[SimulatedYearOut]
+    requests: TallyOut
+    """at the most that each buyer pays, with a partner"""
+
+
+class TierOut(TypedDict):
+    """What one tier gives."""
+
+    tier: str
+    rate_ppm: int
+    amount_fen: int
+    unmet: list[str]
+    """the clauses that are missed; empty where it is open"""
+    clauses: list[AppVouchersExplainingClauseOut]
+    arithmetic: list[AppVouchersExplainingStepOut]
+
+
+class VersionDetail(TypedDict):
+    """A version of a programme with its content."""
+
+    programme: str
+    version: int
+    state: VersionState
+    title: TitleOut
+    grade: Literal["seed", "official", "press", "second_hand", "example"]
+    tiers: list[str]
+    sha256: str
+    """of the TOML as stored"""
+    stored_at: str
+    toml: str
+    """the programme as data, exactly as stored"""
+
+
+class VersionOut(TypedDict):
+    """A version of a programme."""
+
+    programme: str
+    version: int
+    state: VersionState
+    title: TitleOut
+    grade: Literal["seed", "official", "press", "second_hand", "example"]
+    tiers: list[str]
+    sha256: str
+    """of the TOML as stored"""
+    stored_at: str
+
+
+class VoucherDetail(TypedDict):
+    """A voucher with what became of its money and its life so far."""
 
     id: str
-    reservation_id: str
+    kind: VoucherKind
+    """`bonus`: given for a good outcome, for a later contract"""
+    reservation_id: str | None
+    """null for a bonus that is not used yet"""
     buyer_org_id: str
     programme: str
     programme_version: int
     tier: str
     year: int
     amount_fen: int
+    """earmarked"""
+    issued_fen: int | None
+    """what of it was issued"""
+    rate_ppm: int | None
+    """of each settlement, in parts per million"""
     currency: NotRequired[Literal["CNY"]]
     state: VoucherState
+    reason_code: str | None
+    """why it expired or was revoked, else null"""
+    reason_detail: str | None
     created_at: str
+    issued_at: str | None
+    expires_at: str | None
+    """until when it can be redeemed; null: no end"""
+    version: int
+    """what the ETag is made of"""
+    redeemed_fen: int
+    """less what was given back"""
+    left_fen: int
+    """what can still be redeemed; 0 before it is issued and once it has ended"""
+    history: list[VoucherStepOut]
+
+
+class VoucherOut(TypedDict):
+    """A voucher: an amount for a buyer's reservation under one tier of a programme."""
+
+    id: str
+    kind: VoucherKind
+    """`bonus`: given for a good outcome, for a later contract"""
+    reservation_id: str | None
+    """null for a bonus that is not used yet"""
+    buyer_org_id: str
+    programme: str
+    programme_version: int
+    tier: str
+    year: int
+    amount_fen: int
+    """earmarked"""
+    issued_fen: int | None
+    """what of it was issued"""
+    rate_ppm: int | None
+    """of each settlement, in parts per million"""
+    currency: NotRequired[Literal["CNY"]]
+    state: VoucherState
+    reason_code: str | None
+    """why it expired or was revoked, else null"""
+    reason_detail: str | None
+    created_at: str
+    issued_at: str | None
+    expires_at: str | None
+    """until when it can be redeemed; null: no end"""
+    version: int
+    """what the ETag is made of"""
+
+
+class ApplicationList(TypedDict):
+    """Applications that were made together."""
+
+    data: list[ApplicationOut]
 
 
 class ClearingResultOut(TypedDict):
@@ -1674,6 +2483,64 @@ class ComparisonOut(TypedDict):
     """of the requests listed, those matched in this one alone"""
     only_in_other: list[str]
     """of the requests listed, those matched in the other alone"""
+
+
+class DecisionOut(TypedDict):
+    """What a programme gives for a contract: the tier chosen, and what each would give."""
+
+    programme: str
+    version: int
+    year: int
+    tier: str
+    """the best: the largest amount, then the fewest clauses missed"""
+    amount_fen: int
+    desk_checks: list[str]
+    """what the facts can't tell: with any, the desk decides"""
+    tiers: list[TierOut]
+
+
+class EvaluatedOut(TypedDict):
+    """An evaluation, and the bonus vouchers that it earned."""
+
+    score: int
+    remarks: str
+    created_at: str
+    bonuses: list[VoucherOut]
+
+
+class InvoiceOut(TypedDict):
+    """A settlement as an invoice: what the buyer pays the supplier, and how it came about."""
+
+    number: int
+    """the settlement's, by supplier, without gaps"""
+    settlement_id: str
+    contract_id: str
+    kind: SettlementKind
+    issued_at: str
+    supplier: PartyOut
+    buyer: PartyOut
+    chip_model: str
+    region: str
+    period_start: str
+    period_end: str
+    price_fen: int
+    """fen per card-hour"""
+    card_seconds: int
+    """of this line"""
+    card_seconds_total: int
+    """in all, this line included"""
+    billed_before_fen: int
+    amount_fen: int
+    vouchers: list[InvoiceVoucherOut]
+    payable_fen: int
+    """below 0 what the supplier pays back"""
+    payable_in_words: str
+    """in Chinese capital characters"""
+    currency: NotRequired[Literal["CNY"]]
+    arithmetic: list[str]
+    """how the amount came about, in Chinese and English"""
+    payment_state: PaymentState
+    paid_at: str | None
 
 
 class KeyList(TypedDict):
@@ -1740,7 +2607,7 @@ class QuoteOut(TypedDict):
     blocks: int
     """how many blocks each option places"""
     options: list[OptionOut]
-    reason: ReasonOut | None
+    reason: AppMatchingSchemasReasonOut | None
     """why there is no option; null where there is one"""
     currency: NotRequired[Literal["CNY"]]
     created_at: str
@@ -1791,6 +2658,20 @@ class ReservationOut(TypedDict):
     updated_at: str
 
 
+class VersionList(TypedDict):
+    """A programme's versions, the newest first."""
+
+    data: list[VersionOut]
+
+
+class ChoiceOut(TypedDict):
+    """Programmes taken together, or one alone."""
+
+    programmes: list[str]
+    amount_fen: int
+    decisions: list[DecisionOut]
+
+
 class ClearingOut(TypedDict):
     """A clearing. Buyers and suppliers see that it was, and their rows; the rest is for the desk and auditors."""
 
@@ -1807,6 +2688,12 @@ class ClearingOut(TypedDict):
     created_at: str
     started_at: str | None
     finished_at: str | None
+
+
+class ExplanationOut(TypedDict):
+    """The choices of a buyer for a contract, the best first."""
+
+    choices: list[ChoiceOut]
 
 
 class PageClearingOut(TypedDict):

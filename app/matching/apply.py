@@ -27,8 +27,18 @@ from app.matching import repository
 from app.matching.clearing_errors import Loss
 from app.matching.core.outcome import I64, Match, Outcome
 from app.matching.search import next_hour
-from app.matching.snapshot import OPEN, Snapshot, be_patient, content_of, live_blocks, residual, terms_of
-from app.matching.subsidies import Eligibility, load_eligibility, years_of
+from app.matching.snapshot import (
+    OPEN,
+    Snapshot,
+    asked_of,
+    be_patient,
+    content_of,
+    listed_as,
+    live_blocks,
+    residual,
+    terms_of,
+)
+from app.matching.subsidies import Eligibility, Taken, load_eligibility, years_of
 from app.reservations.holding import earmarks_of
 from app.vouchers import service as vouchers
 from app.vouchers.budgets import Budgets, Component
@@ -126,10 +136,9 @@ class _Present:
         for subsidy in match.subsidies:
             if subsidy.programme in self.ended:
                 return self.ended[subsidy.programme]
-        seller = self.snapshot.sellers[match.offer].supplier_org_id
-        tiers = [(subsidy.programme, subsidy.tier) for subsidy in match.subsidies]
-        buyer = self.snapshot.instance.requests[self.snapshot.instance.request_index[match.request]].buyer
-        return None if self.eligible.allows(buyer, seller, tiers) else Loss.NOT_ELIGIBLE
+        asker, seller = self.snapshot.askers[match.request], self.snapshot.sellers[match.offer]
+        taken = Taken(match.cost_fen, {(each.programme, each.tier): each.amount_fen for each in match.subsidies})
+        return None if self.eligible.allows(asker.id, seller.id, taken) else Loss.NOT_ELIGIBLE
 
     def put_back(self, match: Match) -> None:
         """Give back what a match took."""
@@ -200,7 +209,7 @@ async def _lock(session: WriteSession, snapshot: Snapshot, outcome: Outcome, now
     live = await live_blocks(session, askers)
     steps = await load_steps(session, sellers)
     usage = await load_usage(session, sellers, next_hour(now), LATEST)
-    budgets, ended, eligible = await _lock_vouchers(session, snapshot, outcome, now)
+    budgets, ended, eligible = await _lock_vouchers(session, snapshot, outcome, requests, offers, now)
     return _Present(
         now=now,
         snapshot=snapshot,
@@ -216,19 +225,18 @@ async def _lock(session: WriteSession, snapshot: Snapshot, outcome: Outcome, now
 
 
 async def _lock_vouchers(
-    session: WriteSession, snapshot: Snapshot, outcome: Outcome, now: datetime
+    session: WriteSession,
+    snapshot: Snapshot,
+    outcome: Outcome,
+    requests: Mapping[UUID, ComputeRequest],
+    offers: Mapping[UUID, Offer],
+    now: datetime,
 ) -> tuple[Mapping[tuple[str, int], Budgets], Mapping[str, Loss], Eligibility]:
     """Return what is left of the budgets, locked; the programmes that have ended, and how; and who may take what."""
-    buyers: dict[str, UUID] = {}
     wanted: dict[str, set[UUID]] = defaultdict(set)
-    suppliers: set[UUID] = set()
-    index = snapshot.instance.request_index
     for match in outcome.matches:
-        buyer = snapshot.askers[match.request].buyer_org_id
-        buyers[snapshot.instance.requests[index[match.request]].buyer] = buyer
-        suppliers.add(snapshot.sellers[match.offer].supplier_org_id)
         for subsidy in match.subsidies:
-            wanted[subsidy.programme].add(buyer)
+            wanted[subsidy.programme].add(snapshot.askers[match.request].buyer_org_id)
     programmes = [programme for programme in snapshot.programmes if programme.id in wanted]
     present = years_of(programmes, now)
     opened = await vouchers.versions_open(session, {(name, snapshot.years[name][0]) for name in wanted})
@@ -242,7 +250,13 @@ async def _lock_vouchers(
         elif present[name][0] != year:
             ended[name] = Loss.YEAR_OVER
     drawn = {(name, snapshot.years[name][0]): found for name, found in wanted.items() if name not in ended}
-    eligible = await load_eligibility(session, programmes, buyers, suppliers, now)
+    eligible = await load_eligibility(
+        session,
+        programmes,
+        [asked_of(request, str(request.buyer_org_id)) for request in requests.values()],
+        {offer_id: listed_as(offer) for offer_id, offer in offers.items()},
+        now,
+    )
     return await vouchers.lock_budgets(session, drawn) if drawn else {}, ended, eligible
 
 

@@ -8,7 +8,7 @@ import csv
 import re
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
 from typing import Final, TypeVar
@@ -20,9 +20,9 @@ from app.matching.core import limits
 from app.matching.core.instance import Alternative, Chip, Instance, Offer, Request
 from app.matching.core.what_if import OfferChange, change_offers
 from app.matching.market_columns import COLUMNS
-from app.matching.terms import options_and_budgets, subsidy_class
+from app.matching.terms import Party, Reads, Seller, options_and_budgets
+from app.vouchers.facts import Facts, SupplierFacts
 from app.vouchers.programmes import Programme
-from app.vouchers.rules import Facts
 
 _WHOLE = re.compile(r"[0-9]{1,15}", re.ASCII)
 _DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
@@ -54,6 +54,7 @@ class Market:
     offers: tuple[Offer, ...]
     requests: tuple[Request, ...]
     buyers: dict[str, Facts]
+    partners: frozenset[str]
     rejected: tuple[RejectedRow, ...]
 
 
@@ -174,12 +175,15 @@ def _chip(row: _Row) -> Chip:
 
 
 def _buyer(row: _Row) -> tuple[str, Facts]:
+    integrity = row.choice("integrity", "clean", "flagged")
     return row.text("buyer"), Facts(
         kind=row.choice("kind", "startup", "sme", "enterprise", "institute", "university"),
         prior_year_revenue_fen=row.optional("prior_year_revenue_cny", parse_cny),
         registered_city=row.optional("registered_city", str),
-        integrity=row.choice("integrity", "clean", "flagged"),
+        integrity=integrity,
         project_lead=row.choice("project_lead", "none", "provincial", "national"),
+        # A market's facts have no dates: what is clean always was.
+        clean_since=date.min if integrity == "clean" else None,
     )
 
 
@@ -214,7 +218,7 @@ def _offer(row: _Row, suppliers: dict[str, tuple[str, bool]], chips: dict[str, C
         interconnect_gbps=row.optional("interconnect_gbps", _whole_text),
         price_fen=_price(row, "price_cny"),
         list_price_fen=_price(row, "list_price_cny"),
-        subsidy_class="partner" if suppliers[supplier][1] else "none",
+        subsidy_class="",
         steps=((first, cards), (last, 0)) if first < last else ((first, 0),),
     )
 
@@ -328,6 +332,7 @@ def read_market(folder: Path, chips_path: Path | None = None) -> Market:
         offers=tuple(offers.values()),
         requests=tuple(requests.values()),
         buyers=dict(buyers.values()),
+        partners=frozenset(supplier for supplier, is_partner in suppliers.values() if is_partner),
         rejected=tuple(sorted(rejected, key=lambda row: (row.file, row.line))),
     )
 
@@ -356,18 +361,33 @@ def instance_of(
         InstanceError: if the market is over a limit, or a change does not fit it.
     """
     requests = first_requests(market, limit_requests)
-    partner_of = frozenset(programme.id for programme in programmes)
-    classes = {subsidy_class(partner_of): partner_of, subsidy_class(()): frozenset[str]()}
-    names = {"partner": subsidy_class(partner_of), "none": subsidy_class(())}
-    buyers = {request.buyer: market.buyers[request.buyer] for request in requests}
-    options, budgets = (
-        options_and_budgets(programmes, buyers, classes, as_of) if as_of is not None and programmes else ((), ())
-    )
+    reads = Reads(programmes if as_of is not None else ())
+    domestic = {chip.name: chip.domestic for chip in market.chips}
+    ids = frozenset(programme.id for programme in programmes)
+    standings = (ids, frozenset[str]())
+    # Both kinds of supplier have a class, whether or not the market has such offers.
+    sellers = {
+        reads.subsidy_class(each): each for of in standings if (each := Seller(SupplierFacts(partner_of=of), None))
+    }
+    offers: list[Offer] = []
+    for offer in market.offers:
+        partner_of = standings[offer.supplier not in market.partners]
+        seller = Seller(SupplierFacts(partner_of=partner_of), domestic[offer.chip])
+        offers.append(replace(offer, subsidy_class=reads.subsidy_class(seller)))
+        sellers.setdefault(offers[-1].subsidy_class, seller)
+    parties: dict[str, Party] = {}
+    asked: list[Request] = []
+    for request in requests:
+        if as_of is None:
+            asked.append(request)
+            continue
+        hours = max(each.hours for each in request.alternatives)
+        contract = reads.contract(as_of, hours=hours, blocks=request.blocks)
+        party = Party(request.buyer, market.buyers[request.buyer], contract)
+        asked.append(replace(request, standing=reads.standing(party)))
+        parties[asked[-1].party] = party
+    options, budgets = options_and_budgets(reads, parties, sellers)
     instance = Instance(
-        chips=market.chips,
-        offers=tuple(replace(offer, subsidy_class=names[offer.subsidy_class]) for offer in market.offers),
-        requests=requests,
-        budgets=budgets,
-        options=options,
+        chips=market.chips, offers=tuple(offers), requests=tuple(asked), budgets=budgets, options=options
     )
     return change_offers(instance, offer_changes)

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import BindParameter, Uuid, bindparam, delete, select
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import contains_eager
 
 from app.accounts.callers import Caller
 from app.accounts.models import Organisation, OrganisationState
@@ -51,9 +52,10 @@ async def get_quote(session: ReadSession, caller: Caller, quote_id: UUID) -> Quo
 
 
 async def lock_offers(session: WriteSession, ids: Collection[UUID]) -> dict[UUID, Offer]:
-    """Return offers, in id order, so locked that nobody edits them meanwhile (as the system)."""
+    """Return offers with their chips, in id order, so locked that nobody edits them meanwhile (as the system)."""
     wanted = Offer.id == _array(ids).any_()
-    statement = select(Offer).where(wanted).order_by(Offer.id).with_for_update(read=True)
+    statement = select(Offer).where(wanted).order_by(Offer.id).with_for_update(read=True, of=Offer)
+    statement = statement.join(Offer.chip).options(contains_eager(Offer.chip))
     rows = await session.scalars(statement.execution_options(populate_existing=True))
     return {offer.id: offer for offer in rows}
 

@@ -51,7 +51,10 @@ async def restore_snapshot(session: ReadSession, wanted: ClearingIn, base_id: UU
     programmes = programmes_of(result.run, wanted)
     moment = result.run.as_of
     assert moment is not None  # noqa: S101  a clearing of the service has one
-    options, budgets = with_numbers(instance.options, instance.budgets, result.run.programmes, programmes, moment)
+    buyers_of = {request.party: request.buyer for request in instance.requests}
+    options, budgets = with_numbers(
+        instance.options, instance.budgets, result.run.programmes, programmes, buyers_of, moment
+    )
     requests = {request.ref: decode_id("req", request.ref) for request in instance.requests}
     offers = {offer.ref: decode_id("offer", offer.ref) for offer in instance.offers}
     buyers, suppliers = await repository.load_parties(session, requests.values(), offers.values())

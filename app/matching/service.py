@@ -49,7 +49,8 @@ from app.matching.schemas import (
     QuoteOut,
     ReasonOut,
 )
-from app.matching.subsidies import BuyerTerms, load_buyer_terms
+from app.matching.snapshot import asked_of, listed_as
+from app.matching.subsidies import Asked, BuyerTerms, Taken, load_buyer_terms
 from app.reservations.errors import REQUEST_NOT_OPEN
 from app.reservations.holding import OPEN_STATES, Hold, hold_capacity
 from app.reservations.models import Reservation
@@ -74,6 +75,8 @@ async def create_quote(session: WriteSession, caller: Caller, body: QuoteIn, now
         buyer_org_id = await acting_for(session, caller, body.buyer_org_id, Role.BUYER, pointer="/buyer_org_id")
         need = await _need_of_body(session, body.need)
         blocks, content = tuple(range(need.blocks)), None
+        hours = max(each.hours for each in need.alternatives)
+        asked = Asked(encode_id("org", buyer_org_id), buyer_org_id, None, need.blocks, hours)
     else:
         assert body.request_id is not None  # noqa: S101  exactly one is given
         request = await demand.get_request(session, caller, body.request_id)
@@ -82,7 +85,8 @@ async def create_quote(session: WriteSession, caller: Caller, body: QuoteIn, now
             raise NOT_FOUND.problem(what="request")
         blocks = await _blocks_of_request(session, request, body.blocks)
         need, content = _need_of_request(request, len(blocks)), _content(request)
-    options, reason = await _options(session, caller, buyer_org_id, need, blocks, limit=body.limit, now=now)
+        asked = asked_of(request, encode_id("org", buyer_org_id))
+    options, reason = await _options(session, caller, asked, need, blocks, limit=body.limit, now=now)
     quote = Quote(
         id=new_id(),
         buyer_org_id=buyer_org_id,
@@ -155,9 +159,12 @@ async def book(session: WriteSession, caller: Caller, body: BookingIn, now: date
         request = await _request_of_quote(session, caller, quote, placements, now)
     async with acting_as_system(session, caller.scope):
         offers = await repository.lock_offers(session, {placement.offer_id for placement in placements})
-        suppliers = {offer.id: offer.supplier_org_id for offer in offers.values()}
-        approved = await repository.approved_organisations(session, set(suppliers.values()))
-        terms = await load_buyer_terms(session, quote.buyer_org_id, suppliers, now)
+        approved = await repository.approved_organisations(
+            session, {offer.supplier_org_id for offer in offers.values()}
+        )
+        listed = {offer.id: listed_as(offer) for offer in offers.values()}
+        asked = asked_of(request, encode_id("org", request.buyer_org_id))
+        terms = await load_buyer_terms(session, asked, listed, now)
     for placement in placements:
         offer = offers[placement.offer_id]
         _check_fresh(offer, placement, is_sold=offer.supplier_org_id in approved)
@@ -187,7 +194,7 @@ async def sweep_quotes(session: WriteSession, now: datetime) -> int:
 async def _options(
     session: WriteSession,
     caller: Caller,
-    buyer_org_id: UUID,
+    asked: Asked,
     need: Need,
     blocks: Sequence[int],
     *,
@@ -209,7 +216,8 @@ async def _options(
     steps = await load_steps(session, ids)
     usage = await load_usage(session, ids, from_hour_index(low), from_hour_index(max(low + 1, high)))
     async with acting_as_system(session, caller.scope):
-        terms = await load_buyer_terms(session, buyer_org_id, {o.id: o.supplier_org_id for o in by_id.values()}, now)
+        listed = {offer_id: listed_as(offer) for offer_id, offer in by_id.items()}
+        terms = await load_buyer_terms(session, asked, listed, now)
     found: Answer = answer(need, pairs, steps, usage, terms, now=now, limit=limit)
     options = [
         _option(number, bundle, blocks, by_id, suppliers, terms.years)
@@ -377,8 +385,8 @@ def _check_subsidies(terms: BuyerTerms, placement: PlacementOut) -> None:
     for each in placement.subsidies:
         if terms.years.get(each.programme) != (each.year, each.programme_version):
             raise _subsidy_changed(each, placement)
-    tiers = [(each.programme, each.tier) for each in placement.subsidies]
-    if not terms.allows(placement.offer_id, tiers):
+    amounts = {(each.programme, each.tier): each.amount_fen for each in placement.subsidies}
+    if not terms.allows(placement.offer_id, Taken(placement.cost_fen, amounts)):
         raise _subsidy_changed(placement.subsidies[0], placement)
 
 

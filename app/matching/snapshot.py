@@ -27,8 +27,7 @@ from app.matching.core import limits
 from app.matching.core.acceptance import Acceptance
 from app.matching.core.instance import ANYWHERE, Alternative, Chip, Instance, Offer, Request, Site
 from app.matching.search import free_profile, next_hour
-from app.matching.subsidies import load_options, load_partners, programmes_of, years_of
-from app.matching.terms import subsidy_class
+from app.matching.subsidies import Asked, Listed, load_options, load_standings, programmes_of, years_of
 from app.reservations.models import LIVE, Reservation
 from app.vouchers.programmes import Programme
 
@@ -137,10 +136,11 @@ async def take_snapshot(session: ReadSession, wanted: ClearingIn, now: datetime)
         if not wanted.filters.suppliers or supplier.ref in set(wanted.filters.suppliers)
     }
     offers = [offer for offer in offers if offer.supplier_org_id in supplier_refs]
-    partner_of = await load_partners(session, supplier_refs, programmes, now)
-    classes = {subsidy_class(found): found for found in partner_of.values()}
-    core_offers = await _offers(session, offers, supplier_refs, partner_of, begin)
     rows, buyer_refs, live = await _requests(session, wanted, now)
+    asked = [asked_of(row, buyer_refs[row.buyer_org_id]) for row in rows]
+    listed = {offer.id: listed_as(offer) for offer in offers}
+    standings = await load_standings(session, programmes, asked, listed, now)
+    core_offers = await _offers(session, offers, supplier_refs, standings.class_of, begin)
     requests: list[Request] = []
     left_out: list[LeftOut] = []
     for row in rows:
@@ -149,9 +149,11 @@ async def take_snapshot(session: ReadSession, wanted: ClearingIn, now: datetime)
         if fault is not None:
             left_out.append(LeftOut(row.id, row.buyer_org_id, free, fault))
         else:
-            requests.append(_request(row, buyer_refs[row.buyer_org_id], free, begin))
+            buyer, party = buyer_refs[row.buyer_org_id], standings.party_of[row.id]
+            request = _request(row, buyer, free, begin)
+            requests.append(request if party == buyer else replace(request, standing=party))
     orgs = {buyer_refs[row.buyer_org_id]: row.buyer_org_id for row in rows}
-    options, budgets = await load_options(session, programmes, orgs, classes, now)
+    options, budgets = await load_options(session, standings, orgs, now)
     chips = [_chip(chip) for chip in await find_chips(session)]
     instance = _with_values(Instance(tuple(chips), tuple(core_offers), tuple(requests), budgets, options))
     return Snapshot(
@@ -165,11 +167,22 @@ async def take_snapshot(session: ReadSession, wanted: ClearingIn, now: datetime)
     )
 
 
+def asked_of(request: ComputeRequest, buyer: str) -> Asked:
+    """Return what voucher rules read of a request; `buyer` is how its buyer is called."""
+    hours = max(whole_hours(each.hours) for each in request.alternatives)
+    return Asked(buyer, request.buyer_org_id, request.id, request.blocks, hours)
+
+
+def listed_as(offer: catalog.Offer) -> Listed:
+    """Return what voucher rules read of an offer, loaded with its chip."""
+    return Listed(offer.supplier_org_id, offer.chip.domestic)
+
+
 async def _offers(
     session: ReadSession,
     offers: Sequence[catalog.Offer],
     refs: Mapping[UUID, str],
-    partner_of: Mapping[UUID, frozenset[str]],
+    class_of: Mapping[UUID, str],
     begin: int,
 ) -> list[Offer]:
     ids = [offer.id for offer in offers]
@@ -185,7 +198,7 @@ async def _offers(
             interconnect_gbps=offer.interconnect_gbps,
             price_fen=offer.price_fen,
             list_price_fen=offer.list_price_fen,
-            subsidy_class=subsidy_class(partner_of[offer.supplier_org_id]),
+            subsidy_class=class_of[offer.id],
             steps=residual(steps[offer.id], usage[offer.id], begin),
         )
         for offer in offers

@@ -4,46 +4,82 @@ A clearing's snapshot and a quote read them here. Everything runs with the syste
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from app.accounts.models import FactKey
-from app.accounts.repository import listed_partners, verified_facts
 from app.kit.db import ReadSession
-from app.kit.ids import encode_id
 from app.kit.money import format_cny
 from app.matching.clearing_models import ClearingMode
 from app.matching.clearing_options import ClearingIn
 from app.matching.core.instance import Budget, Option
 from app.matching.core.limits import MAX_COMPONENTS
 from app.matching.core.subsidy import Purse
-from app.matching.terms import options_and_budgets, subsidy_class
+from app.matching.terms import Party, Reads, Seller, options_and_budgets
+from app.reservations.spending import contracts_of_year
 from app.vouchers import budgets as caps
-from app.vouchers import rules
+from app.vouchers import rules, standing
 from app.vouchers import service as vouchers
 from app.vouchers.errors import PROGRAMME_NOT_OPEN
+from app.vouchers.facts import Facts, SupplierFacts
 from app.vouchers.models import ProgrammeVersion, ProgrammeYear
 from app.vouchers.programmes import Programme, parse_programme
 from app.vouchers.repository import find_versions, find_years, open_years
-from app.vouchers.rules import DatedFact, Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What rules read of a request: who asks, for how many blocks in all, how long the longest of its ways is.
+
+    `request_id` is `None` for a need that is no request yet.
+    """
+
+    buyer: str
+    buyer_org_id: UUID
+    request_id: UUID | None
+    blocks: int
+    hours: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What rules read of an offer; `domestic` as its chip is."""
+
+    supplier_org_id: UUID
+    domestic: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Subsidies in fen of one block, by (programme, tier), and what it costs."""
+
+    cost_fen: int
+    amounts: Mapping[tuple[str, str], int]
 
 
 @dataclass(frozen=True)
 class Eligibility:
-    """Which tiers, as (programme, tier), may be taken together, by buyer's ref and subsidy class.
+    """Which options may be taken, by request and by offer."""
 
-    `classes` is the subsidy class of an offer or a supplier, by id.
-    """
-
+    parties: Mapping[UUID | None, str]
     classes: Mapping[UUID, str]
-    tiers: Mapping[tuple[str, str], Sequence[frozenset[tuple[str, str]]]]
+    options: Mapping[tuple[str, str], Sequence[Option]]
 
-    def allows(self, buyer: str, seller: UUID, tiers: Collection[tuple[str, str]]) -> bool:
-        """Tell whether a buyer may take these tiers together with a seller; taking none is always allowed."""
-        found = self.tiers.get((buyer, self.classes[seller]), ())
-        return not tiers or any(each.issuperset(tiers) for each in found)
+    def allows(self, request_id: UUID | None, offer_id: UUID, taken: Taken) -> bool:
+        """Tell whether a block of a request may take these subsidies on an offer; taking none is always allowed."""
+        found = self.options.get((self.parties[request_id], self.classes[offer_id]), ())
+        return not taken.amounts or any(_gives(option, taken) for option in found)
+
+
+def _gives(option: Option, taken: Taken) -> bool:
+    full = {(part.programme, part.tier): part.full_fen(taken.cost_fen) for part in option.components}
+    return (
+        full.keys() >= taken.amounts.keys()
+        and min(full.values()) >= 0
+        and all(amount <= full[tier] for tier, amount in taken.amounts.items())
+        and sum(taken.amounts.values()) <= option.ceiling_fen(taken.cost_fen)
+    )
 
 
 @dataclass(frozen=True)
@@ -54,15 +90,26 @@ class BuyerTerms:
     before anything was drawn.
     """
 
-    buyer: str
+    request_id: UUID | None
     eligible: Eligibility
     years: Mapping[str, tuple[int, int]]
     purse: Purse
     whole: Purse
 
-    def allows(self, offer_id: UUID, tiers: Collection[tuple[str, str]]) -> bool:
-        """Tell whether these tiers may be taken together on an offer."""
-        return self.eligible.allows(self.buyer, offer_id, tiers)
+    def allows(self, offer_id: UUID, taken: Taken) -> bool:
+        """Tell whether these subsidies may be taken together on an offer."""
+        return self.eligible.allows(self.request_id, offer_id, taken)
+
+
+@dataclass(frozen=True)
+class Standings:
+    """Requests and offers as the rules tell them apart: the party of each request, the subsidy class of each offer."""
+
+    reads: Reads
+    parties: Mapping[str, Party]
+    party_of: Mapping[UUID | None, str]
+    sellers: Mapping[str, Seller]
+    class_of: Mapping[UUID, str]
 
 
 async def programmes_of(session: ReadSession, wanted: ClearingIn, now: datetime) -> list[Programme]:
@@ -120,43 +167,36 @@ def _as_opened(year: ProgrammeYear, version: ProgrammeVersion, settings: dict[st
 
 
 async def load_buyer_terms(
-    session: ReadSession, buyer_org_id: UUID, suppliers: Mapping[UUID, UUID], now: datetime
+    session: ReadSession, asked: Asked, offers: Mapping[UUID, Listed], now: datetime
 ) -> BuyerTerms:
-    """Return what a buyer may get on these offers in a contract of now.
+    """Return what a buyer may get on these offers in contracts of now.
 
     Args:
         session: with the system's eyes, since the facts are others' too.
-        buyer_org_id: whose verified facts count.
-        suppliers: of each offer.
-        now: when the contract is signed.
+        asked: whose verified facts count, and for what.
+        offers: by id.
+        now: when the contracts are signed.
     """
     programmes = await open_programmes(session, now)
-    partner_of = await load_partners(session, set(suppliers.values()), programmes, now)
-    classes = {subsidy_class(found): found for found in partner_of.values()}
-    buyer = encode_id("org", buyer_org_id)
-    buyers = {buyer: buyer_org_id}
-    facts = await _load_facts(session, programmes, buyers, now)
-    every, whole = options_and_budgets(programmes, facts, classes, now)
-    _, left = options_and_budgets(programmes, facts, classes, now, await _load_left(session, programmes, buyers, now))
+    standings = await load_standings(session, programmes, [asked], offers, now)
+    every, whole = options_and_budgets(standings.reads, standings.parties, standings.sellers)
+    left = await _load_left(session, programmes, {asked.buyer: asked.buyer_org_id}, now)
     # A clearing refuses a market where more stack; a quote is made of what it would accept.
     options = tuple(option for option in every if len(option.components) <= MAX_COMPONENTS)
     return BuyerTerms(
-        buyer=buyer,
-        eligible=_eligibility(
-            {offer: subsidy_class(partner_of[supplier]) for offer, supplier in suppliers.items()}, options
-        ),
+        request_id=asked.request_id,
+        eligible=_eligibility(standings, options),
         years=years_of(programmes, now),
-        purse=Purse.of(options, left),
+        purse=Purse.of(options, [Budget(each.name, left.get(each.name, each.limit_fen)) for each in whole]),
         whole=Purse.of(options, whole),
     )
 
 
-def _eligibility(classes: Mapping[UUID, str], options: Iterable[Option]) -> Eligibility:
-    tiers: dict[tuple[str, str], list[frozenset[tuple[str, str]]]] = defaultdict(list)
+def _eligibility(standings: Standings, options: Iterable[Option]) -> Eligibility:
+    found: dict[tuple[str, str], list[Option]] = defaultdict(list)
     for option in options:
-        taken = frozenset((component.programme, component.tier) for component in option.components)
-        tiers[option.buyer, option.subsidy_class].append(taken)
-    return Eligibility(classes, tiers)
+        found[option.buyer, option.subsidy_class].append(option)
+    return Eligibility(standings.party_of, standings.class_of, found)
 
 
 def years_of(programmes: Iterable[Programme], now: datetime) -> dict[str, tuple[int, int]]:
@@ -164,31 +204,65 @@ def years_of(programmes: Iterable[Programme], now: datetime) -> dict[str, tuple[
     return {each.id: (rules.contract_year(each, now), each.version) for each in programmes}
 
 
+async def load_standings(
+    session: ReadSession,
+    programmes: Sequence[Programme],
+    requests: Sequence[Asked],
+    offers: Mapping[UUID, Listed],
+    now: datetime,
+) -> Standings:
+    """Return how the rules of programmes tell requests, and offers (by id), apart in contracts of now."""
+    reads = Reads(programmes)
+    refs = {each.buyer_org_id: each.buyer for each in requests}
+    # Without a programme nothing is read of anybody.
+    day = rules.signing_day(programmes[0], now) if programmes else now.date()
+    suppliers = {each.supplier_org_id for each in offers.values()} if programmes else set[UUID]()
+    facts = await standing.load_buyers(session, refs if programmes else (), day)
+    known = await standing.load_suppliers(session, suppliers, {each.id for each in programmes}, day)
+    groups = await standing.load_groups(session, day) if reads.affiliation else {}
+    spent = await contracts_of_year(session, refs, programmes[0].zone, now) if reads.year else {}
+    parties: dict[str, Party] = {}
+    party_of: dict[UUID | None, str] = {}
+    for each in requests:
+        own = spent.get(each.buyer_org_id, {})
+        record = sum(fen for request_id, fen in own.items() if request_id != each.request_id)
+        contract = reads.contract(now, hours=each.hours, blocks=each.blocks, year_fen=record)
+        party = Party(each.buyer, facts.get(each.buyer_org_id, Facts()), contract)
+        party_of[each.request_id] = reads.standing(party) or each.buyer
+        parties[party_of[each.request_id]] = party
+    related = {
+        supplier: frozenset(ref for org_id, ref in refs.items() if standing.affiliated(groups, supplier, org_id))
+        for supplier in (suppliers if reads.affiliation else ())
+    }
+    sellers: dict[str, Seller] = {}
+    class_of: dict[UUID, str] = {}
+    for offer_id, each in offers.items():
+        supplier = known.get(each.supplier_org_id, SupplierFacts())
+        seller = Seller(supplier, each.domestic, related.get(each.supplier_org_id, frozenset()))
+        class_of[offer_id] = reads.subsidy_class(seller)
+        sellers.setdefault(class_of[offer_id], seller)
+    return Standings(reads, parties, party_of, sellers, class_of)
+
+
 async def load_eligibility(
     session: ReadSession,
     programmes: Sequence[Programme],
-    buyers: Mapping[str, UUID],
-    suppliers: Collection[UUID],
+    requests: Sequence[Asked],
+    offers: Mapping[UUID, Listed],
     now: datetime,
 ) -> Eligibility:
-    """Return which tiers of these programmes buyers (by ref) may take with these suppliers in a contract of now."""
-    partner_of = await load_partners(session, suppliers, programmes, now)
-    classes = {subsidy_class(found): found for found in partner_of.values()}
-    facts = await _load_facts(session, programmes, buyers, now)
-    options, _ = options_and_budgets(programmes, facts, classes, now)
-    return _eligibility({supplier: subsidy_class(found) for supplier, found in partner_of.items()}, options)
+    """Return which options of these programmes requests may take on offers in contracts of now."""
+    standings = await load_standings(session, programmes, requests, offers, now)
+    options, _ = options_and_budgets(standings.reads, standings.parties, standings.sellers)
+    return _eligibility(standings, options)
 
 
 async def load_options(
-    session: ReadSession,
-    programmes: Sequence[Programme],
-    buyers: Mapping[str, UUID],
-    classes: Mapping[str, frozenset[str]],
-    now: datetime,
+    session: ReadSession, standings: Standings, buyers: Mapping[str, UUID], now: datetime
 ) -> tuple[tuple[Option, ...], tuple[Budget, ...]]:
-    """Return the options of buyers (by ref) on subsidy classes, and what is left of the budgets they draw on."""
-    facts = await _load_facts(session, programmes, buyers, now)
-    return options_and_budgets(programmes, facts, classes, now, await _load_left(session, programmes, buyers, now))
+    """Return the options of all parties on all subsidy classes, and what is left of the budgets they draw on."""
+    left = await _load_left(session, standings.reads.programmes, buyers, now)
+    return options_and_budgets(standings.reads, standings.parties, standings.sellers, left)
 
 
 async def _load_left(
@@ -213,7 +287,7 @@ async def _load_left(
                 left[key] = _left(quota, row.buyer_year_fen, found.buyer_fen[org_id])
             for tier in programme.tiers:
                 if (tier.id, org_id) in found.tier_fen:
-                    left[f"{programme.id}/{tier.id}/buyer/{name}"] = found.tier_fen[tier.id, org_id]
+                    left[rules.total_name(programme, tier, name)] = found.tier_fen[tier.id, org_id]
     return left
 
 
@@ -221,36 +295,3 @@ def _left(cap_fen: int, open_fen: int | None, left_fen: int | None) -> int:
     """Return what is left of a cap, which a what-if may have set otherwise than it is open with."""
     used = 0 if open_fen is None or left_fen is None else open_fen - left_fen
     return max(0, cap_fen - used)
-
-
-async def _load_facts(
-    session: ReadSession, programmes: Sequence[Programme], buyers: Mapping[str, UUID], now: datetime
-) -> dict[str, Facts]:
-    """Return what rules read of buyers, by ref, on the day of the signing: verified facts alone count."""
-    if not programmes:
-        return {}
-    day = rules.signing_day(programmes[0], now)
-    history: dict[UUID, list[DatedFact]] = {org_id: [] for org_id in buyers.values()}
-    for org_id, key, value, valid_from in await verified_facts(session, history):
-        history[org_id].append(DatedFact(key, value, valid_from))
-    return {ref: rules.facts_on(history[org_id], day) for ref, org_id in buyers.items()}
-
-
-async def load_partners(
-    session: ReadSession, suppliers: Collection[UUID], programmes: Sequence[Programme], now: datetime
-) -> dict[UUID, frozenset[str]]:
-    """Return of which programmes each supplier is a partner: by the programme's list, or of all by a verified fact."""
-    names = frozenset(programme.id for programme in programmes)
-    found: dict[UUID, frozenset[str]] = {org_id: frozenset() for org_id in suppliers}
-    if not programmes:
-        return found
-    day = rules.signing_day(programmes[0], now)
-    for org_id, name in await listed_partners(session, names, day):
-        if org_id in found:
-            found[org_id] |= {name}
-    stated = {
-        org_id: value
-        for org_id, key, value, valid_from in await verified_facts(session, suppliers)
-        if key == FactKey.PARTNER.value and valid_from <= day
-    }
-    return {org_id: names if stated.get(org_id) is True else lists for org_id, lists in found.items()}

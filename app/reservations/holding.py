@@ -17,9 +17,11 @@ from app.kit.time import HOUR, format_rfc3339
 from app.ledger.models import TransferKind
 from app.reservations import repository
 from app.reservations.errors import REQUEST_NOT_OPEN, START_PASSED, TOO_FEW_BLOCKS
+from app.reservations.following import tell_changed
 from app.reservations.models import Reservation, ReservationState
 from app.reservations.repository import Turn
 from app.reservations.schemas import EndReason
+from app.vouchers import life
 from app.vouchers import service as vouchers
 from app.vouchers.budgets import Component, Earmark
 
@@ -143,11 +145,11 @@ def earmarks_of(reservation_id: UUID, buyer_org_id: UUID, components: Sequence[C
 
 
 async def take_turns(session: WriteSession, turns: Sequence[Turn], now: datetime) -> None:
-    """Give reservations, locked before, their next states; those that end give their earmarks back (as the system)."""
+    """Give reservations, locked before, their next states; those that end give their vouchers back (as the system)."""
     await repository.turn(session, turns, now)
+    await tell_changed(session, [turn.reservation_id for turn in turns if turn.state in _RELEASED_BY], now)
     for state, kind in _RELEASED_BY.items():
-        ended = [turn.reservation_id for turn in turns if turn.state is state]
-        await vouchers.release_earmarks(session, ended, kind)
+        await life.end_for(session, [turn.reservation_id for turn in turns if turn.state is state], kind)
 
 
 def released(request: ComputeRequest, left: Sequence[Reservation]) -> list[Turn]:

@@ -114,7 +114,7 @@ class Reservation(Base):
         lazy="raise",
         viewonly=True,
         primaryjoin=lambda: Reservation.id == foreign(Voucher.subject_id),
-        order_by=Voucher.programme_id,
+        order_by=(Voucher.programme_id, Voucher.id),
     )
 
 

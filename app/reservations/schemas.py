@@ -43,6 +43,7 @@ class EndReason(StrEnum):
 
     HOLD_LAPSED = "hold_lapsed"
     BELOW_MIN_BLOCKS = "below_min_blocks"
+    VOUCHER_REJECTED = "voucher_rejected"
 
 
 REASONS_OF: Final = {
@@ -58,6 +59,7 @@ class ReservationSubsidyOut(Output):
     programme: str = Field(examples=["open-example"])
     tier: str = Field(examples=["general"])
     amount_fen: int = Field(description="earmarked for it", examples=[12_500])
+    issued_fen: int | None = Field(description="what of it was issued", examples=[None])
     state: VoucherState
 
 
@@ -172,6 +174,7 @@ def reservation_out(row: Reservation) -> ReservationOut:
                 programme=each.programme_id,
                 tier=each.tier,
                 amount_fen=each.amount_fen,
+                issued_fen=each.issued_fen,
                 state=VoucherState(each.state),
             )
             for each in row.vouchers

@@ -5,7 +5,7 @@ Every change locks the request first, then its reservations in id order; the gua
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -21,6 +21,7 @@ from app.kit.money import cost_fen
 from app.kit.time import HOUR, ceil_hour, format_rfc3339
 from app.reservations import repository
 from app.reservations.errors import ALREADY_ENDED, EXTENSION_TOO_FAR, NOT_CONFIRMED, REASON_NOT_YOURS, WRONG_STATE
+from app.reservations.following import tell_changed, tell_confirmed
 from app.reservations.holding import BEFORE_RUNNING, recount, recount_for, released, take_turns
 from app.reservations.models import LIVE, Reservation, ReservationState
 from app.reservations.parties import reasons_of, side_of, sides_of
@@ -35,7 +36,7 @@ from app.reservations.schemas import (
     Side,
     hours_between,
 )
-from app.vouchers import service as vouchers
+from app.vouchers import life
 
 # Given the version of a row that is about to change; raises where the caller read another one.
 CheckVersion = Callable[[int], None]
@@ -64,6 +65,8 @@ async def accept(
 ) -> Reservation:
     """Accept a hold for a side; the second side's acceptance confirms it. Accepting again changes nothing.
 
+    What rests on a confirmed reservation, its contract first, is made in the same transaction.
+
     Raises:
         Problem: `not_found`, `forbidden`, `side_needed`, `reservation_state`, what `check_version` refuses.
     """
@@ -80,7 +83,12 @@ async def accept(
     if row.buyer_accepted_at is not None and row.supplier_accepted_at is not None:
         row.state = ReservationState.CONFIRMED.value
         row.hold_ends_at = None
-    return await _changed(session, row, now)
+    await _changed(session, row, now)
+    if row.state != ReservationState.CONFIRMED:
+        return row
+    async with acting_as_system(session, caller.scope):
+        await tell_confirmed(session, [row.id], now)
+    return (await repository.get_reservations(session, caller, [row.id]))[0]
 
 
 async def cancel(
@@ -128,8 +136,9 @@ async def extend(
         raise ALREADY_ENDED.problem(ends_at=format_rfc3339(row.ends_at))
     if hours_between(row.starts_at, row.ends_at) + hours > MAX_HOURS:
         raise EXTENSION_TOO_FAR.field("/hours", most=MAX_HOURS)
-    await _set_end(session, caller, row, row.ends_at + hours * HOUR)
-    return await _changed(session, row, now)
+    async with acting_as_system(session, caller.scope):
+        await _set_end(session, row, row.ends_at + hours * HOUR, now)
+    return row
 
 
 async def end(
@@ -145,11 +154,9 @@ async def end(
     row, request = await _lock(session, caller, reservation_id, check_version)
     sides_of(caller, row.buyer_org_id, row.supplier_org_id)
     _require_state(row, ReservationState.ACTIVE)
-    await _set_end(session, caller, row, min(max(ceil_hour(now), row.starts_at + HOUR), row.ends_at))
-    if row.ends_at <= now:
-        row.state = ReservationState.COMPLETED.value
-    await _changed(session, row, now)
-    await recount_for(session, caller, [request], now)
+    async with acting_as_system(session, caller.scope):
+        await _end_early(session, row, now)
+        await recount(session, [request], now)
     return row
 
 
@@ -208,14 +215,69 @@ async def _changed(session: WriteSession, row: Reservation, now: datetime) -> Re
     return row
 
 
-async def _set_end(session: WriteSession, caller: Caller, row: Reservation, ends_at: datetime) -> None:
-    """Set another end and what it costs; the earmark stays as it was taken, and covers no more than the cost."""
-    async with acting_as_system(session, caller.scope):
-        earmarked = await vouchers.earmarked_fen(session, row.id)
+async def _end_early(session: WriteSession, row: Reservation, now: datetime) -> None:
+    """End an active reservation at the next whole hour, after its first one (as the system)."""
+    ends_at = min(max(ceil_hour(now), row.starts_at + HOUR), row.ends_at)
+    if ends_at <= now:
+        row.state = ReservationState.COMPLETED.value
+    await _set_end(session, row, ends_at, now)
+
+
+async def _set_end(session: WriteSession, row: Reservation, ends_at: datetime, now: datetime) -> None:
+    """Set another end and what it costs (as the system); vouchers stay as they are, and cover no more than the cost."""
+    cost = cost_fen(row.price_fen, row.cards, hours_between(row.starts_at, ends_at))
+    await _set_cost(session, row, cost)
     row.ends_at = ends_at
-    row.cost_fen = cost_fen(row.price_fen, row.cards, hours_between(row.starts_at, ends_at))
-    row.subsidy_fen = min(earmarked, row.cost_fen)
-    row.net_fen = row.cost_fen - row.subsidy_fen
+    await _changed(session, row, now)
+    await tell_changed(session, [row.id], now)
+
+
+async def refresh_subsidy(session: WriteSession, row: Reservation, now: datetime) -> None:
+    """Set what the vouchers of a reservation, locked before, take off its cost (as the system)."""
+    await _set_cost(session, row, row.cost_fen)
+    await _changed(session, row, now)
+
+
+async def _set_cost(session: WriteSession, row: Reservation, cost: int) -> None:
+    subsidy = min(await life.covered_fen(session, row.id), cost)
+    row.cost_fen, row.subsidy_fen, row.net_fen = cost, subsidy, cost - subsidy
+
+
+async def lock_free(
+    session: WriteSession, pairs: Collection[tuple[UUID, UUID]]
+) -> tuple[dict[UUID, ComputeRequest], list[Reservation]]:
+    """Return those requests of `(reservation, request)` pairs that nobody holds, and their live reservations of these.
+
+    Both are locked, the requests first (as the system). Requests that somebody holds are left to the next time.
+    """
+    requests = await repository.lock_free_requests(session, {request for _, request in pairs})
+    wanted = [reservation for reservation, request in pairs if request in requests]
+    return requests, await repository.lock_live(session, Reservation.id.in_(wanted))
+
+
+async def give_up(
+    session: WriteSession,
+    rows: Sequence[Reservation],
+    requests: Mapping[UUID, ComputeRequest],
+    reason: EndReason,
+    now: datetime,
+) -> None:
+    """End live reservations for a reason of the service's own; they and their requests are locked (as the system).
+
+    Those that do not run yet are cancelled, as a party's would be; those that run end at the next whole hour.
+    """
+    waiting = {row.id: row for row in rows if row.state in BEFORE_RUNNING}
+    turns = {row_id: Turn(row_id, ReservationState.CANCELLED, reason.value) for row_id in waiting}
+    touched = {row.request_id for row in waiting.values()}
+    blocks = await repository.lock_live(session, Reservation.request_id.in_(touched))
+    for request_id, live in groupby(sorted(blocks, key=_request_id), key=_request_id):
+        left = [row for row in live if row.id not in waiting]
+        turns = {turn.reservation_id: turn for turn in released(requests[request_id], left)} | turns
+    await take_turns(session, list(turns.values()), now)
+    for row in rows:
+        if row.state == ReservationState.ACTIVE:
+            await _end_early(session, row, now)
+    await recount(session, [requests[request_id] for request_id in {row.request_id for row in rows}], now)
 
 
 def _require_state(row: Reservation, *states: ReservationState) -> None:

@@ -1,4 +1,4 @@
-"""The checks of the ledger and of vouchers: balances folded again from the transfers, earmarks held against both."""
+"""The checks of the ledger: balances folded again from the transfers, and the triggers that keep them."""
 
 from typing import Final
 
@@ -65,67 +65,42 @@ LEDGER_CHECKS: Final = (
         """,
     ),
     Check(
-        "budgets",
-        "a programme's pool and a buyer's cap of a year were filled once and are not exceeded",
-        "SELECT count(*) FROM programme_year",
+        "quotas",
+        "a buyer's quota of a year was filled once with the cap of that year, and only what it gave came back to it",
+        "SELECT count(*) FROM ledger_account WHERE kind = 'buyer_quota'",
         """
-        SELECT format('the pool of %s %s has %s fen, not %s', y.programme_id, y.year, a.credits_posted, y.pool_fen)
+        SELECT format('quota %s has %s fen of %s and %s were drawn', a.name, a.credits_posted, y.buyer_year_fen,
+            a.debits_posted)
         FROM programme_year y
-        LEFT JOIN ledger_account a ON a.name = y.programme_id || '/pool/' || y.year
-        WHERE a.id IS NULL OR coalesce(y.pool_fen, 0) <> a.credits_posted
-            OR (a.guard = 'debits_le_credits') <> (y.pool_fen IS NOT NULL)
+        JOIN ledger_account a ON a.kind = 'buyer_quota' AND starts_with(a.name, y.programme_id || '/buyer/')
+            AND split_part(a.name, '/', 4) = y.year::text
+        LEFT JOIN LATERAL (SELECT x.amount_fen FROM ledger_transfer x JOIN ledger_account q ON q.id = x.debit_id
+            WHERE x.credit_id = a.id AND q.kind = 'quota_source' ORDER BY x.seq LIMIT 1) AS f ON true
+        WHERE (a.guard = 'debits_le_credits') <> (y.buyer_year_fen IS NOT NULL)
+            OR coalesce(y.buyer_year_fen, 0) <> 0 AND f.amount_fen IS DISTINCT FROM y.buyer_year_fen
+            OR a.credits_posted - coalesce(y.buyer_year_fen, 0) NOT BETWEEN 0 AND a.debits_posted
         UNION ALL
-        SELECT format('vouchers of %s %s are %s fen of %s', y.programme_id, y.year, sum(v.amount_fen), y.pool_fen)
-        FROM programme_year y JOIN voucher v USING (programme_id, year) WHERE v.state <> 'voided'
-        GROUP BY y.programme_id, y.year, y.pool_fen HAVING sum(v.amount_fen) > y.pool_fen
-        UNION ALL
-        SELECT format('buyer %s has %s fen of %s %s, at most %s', v.buyer_org_id, sum(v.amount_fen), y.programme_id,
-            y.year, y.buyer_year_fen)
-        FROM programme_year y JOIN voucher v USING (programme_id, year) WHERE v.state <> 'voided'
-        GROUP BY y.programme_id, y.year, y.buyer_year_fen, v.buyer_org_id HAVING sum(v.amount_fen) > y.buyer_year_fen
+        SELECT format('quota %s is of no programme that was opened for its year', a.name)
+        FROM ledger_account a WHERE a.kind = 'buyer_quota' AND split_part(a.name, '/', 2) = 'buyer'
+            AND NOT EXISTS (SELECT FROM programme_year y
+                WHERE (y.programme_id, y.year::text) = (split_part(a.name, '/', 1), split_part(a.name, '/', 4)))
         """,
     ),
     Check(
-        "earmarks",
-        "every open earmark has one live reservation, and its legs on the pool and the buyer's cap are pending",
-        "SELECT count(*) FROM voucher",
+        "ledger_corrections",
+        "a correction goes the other way than what it corrects, and all of them never exceed it",
+        "SELECT count(*) FROM ledger_correction",
         """
-        WITH leg AS (
-            SELECT t.subject, d.name AS source, d.kind, t.credit_id, t.amount_fen
-            FROM ledger_transfer t JOIN ledger_account d ON d.id = t.debit_id
-            WHERE t.kind = 'pending' AND NOT EXISTS (SELECT FROM ledger_transfer r WHERE r.pending_id = t.id)
-        ),
-        found AS (
-            SELECT v.id, v.amount_fen,
-                count(*) FILTER (WHERE leg.credit_id = v.account_id
-                    AND leg.source = v.programme_id || '/pool/' || v.year) AS pools,
-                count(*) FILTER (WHERE leg.kind = 'buyer_quota' AND leg.source LIKE '%/' || v.year) AS quotas
-            FROM voucher v LEFT JOIN leg ON leg.subject = v.id AND leg.amount_fen = v.amount_fen
-            WHERE v.state = 'earmarked' GROUP BY v.id
-        )
-        SELECT format('voucher %s is %s and its reservation %s', v.id, v.state, coalesce(r.state, 'missing'))
-        FROM voucher v LEFT JOIN reservation r ON r.id = v.subject_id AND r.buyer_org_id = v.buyer_org_id
-        WHERE r.id IS NULL OR (v.state = 'earmarked') <> (r.state NOT IN ('cancelled', 'expired'))
+        SELECT format('correction %s does not go the other way of %s', c.transfer_id, c.corrects_id)
+        FROM ledger_correction c LEFT JOIN ledger_transfer t ON t.id = c.transfer_id
+        LEFT JOIN ledger_transfer o ON o.id = c.corrects_id
+        WHERE t.kind IS DISTINCT FROM 'single' OR o.kind IS NULL OR o.kind NOT IN ('single', 'post')
+            OR (t.debit_id, t.credit_id) IS DISTINCT FROM (o.credit_id, o.debit_id)
         UNION ALL
-        SELECT format('voucher %s over %s fen has no such amount pending on its pool and cap', id, amount_fen)
-        FROM found WHERE pools <> 1 OR quotas <> 1
-        UNION ALL
-        SELECT format('%s fen are pending for %s, which is no open voucher', leg.amount_fen, leg.subject)
-        FROM leg LEFT JOIN voucher v ON v.id = leg.subject WHERE v.state IS DISTINCT FROM 'earmarked'
-        """,
-    ),
-    Check(
-        "subsidies",
-        "a live reservation's subsidy is its open earmark, or its whole cost where it was ended early",
-        "SELECT count(*) FROM reservation WHERE subsidy_fen > 0",
-        """
-        SELECT format('reservation %s has a subsidy of %s fen and earmarks of %s', r.id, r.subsidy_fen,
-            coalesce(v.amount_fen, 0))
-        FROM reservation r LEFT JOIN (
-            SELECT subject_id, sum(amount_fen) AS amount_fen FROM voucher WHERE state <> 'voided' GROUP BY subject_id
-        ) AS v ON v.subject_id = r.id
-        WHERE r.state IN ('held', 'confirmed', 'active', 'completed')
-            AND r.subsidy_fen <> least(coalesce(v.amount_fen, 0), r.cost_fen)
+        SELECT format('corrections of %s take back %s fen of %s', o.id, sum(t.amount_fen), o.amount_fen)
+        FROM ledger_correction c JOIN ledger_transfer t ON t.id = c.transfer_id
+        JOIN ledger_transfer o ON o.id = c.corrects_id
+        GROUP BY o.id, o.amount_fen HAVING sum(t.amount_fen) > o.amount_fen
         """,
     ),
     Check(
@@ -135,7 +110,8 @@ LEDGER_CHECKS: Final = (
         """
         WITH wanted (relation, name) AS (VALUES
             ('ledger_transfer', 'post'), ('ledger_transfer', 'append_only'),
-            ('ledger_account', 'only_transfers_write'), ('programme_version', 'published_stays'),
+            ('ledger_account', 'only_transfers_write'), ('ledger_correction', 'fits'),
+            ('ledger_correction', 'append_only'), ('programme_version', 'published_stays'),
             ('programme_version', 'never_emptied'), ('programme_year', 'append_only'), ('voucher', 'never_removed'))
         SELECT format('trigger %s on %s is missing or disabled', w.name, w.relation) FROM wanted w
         LEFT JOIN pg_trigger t ON t.tgname = w.name AND t.tgrelid = to_regclass('public.' || w.relation)
@@ -144,12 +120,14 @@ LEDGER_CHECKS: Final = (
         SELECT format('function %s is not the guard''s own', p.proname) FROM pg_proc p
         JOIN pg_roles owner ON owner.oid = p.proowner
         WHERE p.pronamespace = 'public'::regnamespace AND (owner.rolname <> 'cardhour_guard' AND p.proname IN (
-                'ledger_post', 'ledger_lock', 'ledger_only_transfers_write', 'programme_published_stays')
-            OR NOT p.prosecdef AND p.proname IN ('ledger_post', 'ledger_lock'))
+                'ledger_post', 'ledger_lock', 'ledger_correction_fits', 'ledger_only_transfers_write',
+                'programme_published_stays')
+            OR NOT p.prosecdef AND p.proname IN ('ledger_post', 'ledger_lock', 'ledger_correction_fits'))
         UNION ALL
         SELECT format('role %s may %s %s', r.role, p.privilege, p.relation)
         FROM unnest(ARRAY['cardhour_app', 'cardhour_worker', 'cardhour_auditor']) AS r (role),
             (VALUES ('ledger_transfer', 'UPDATE'), ('ledger_transfer', 'DELETE'), ('ledger_transfer', 'TRUNCATE'),
+                ('ledger_correction', 'UPDATE'), ('ledger_correction', 'DELETE'), ('ledger_correction', 'TRUNCATE'),
                 ('ledger_account', 'UPDATE'), ('ledger_account', 'DELETE'), ('ledger_account', 'TRUNCATE'),
                 ('voucher', 'DELETE'), ('voucher', 'TRUNCATE')) AS p (relation, privilege)
         WHERE has_table_privilege(r.role, p.relation, p.privilege)

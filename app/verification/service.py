@@ -17,8 +17,10 @@ from app.verification.clearing_checks import (
     check_clearings,
 )
 from app.verification.ledger_checks import LEDGER_CHECKS
+from app.verification.settlement_checks import SETTLEMENT_CHECKS
+from app.verification.voucher_checks import VOUCHER_CHECKS
 
-ALL_CHECKS: Final = (*CHECKS, *LEDGER_CHECKS, RESERVATION_CHECK)
+ALL_CHECKS: Final = (*CHECKS, *LEDGER_CHECKS, *VOUCHER_CHECKS, *SETTLEMENT_CHECKS, RESERVATION_CHECK)
 _SCHEMA: Final = Check("schema", "the database is at this release's newest migration", "", "")
 
 

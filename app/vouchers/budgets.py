@@ -17,6 +17,7 @@ from app.ledger.repository import NewAccount
 from app.vouchers.programmes import Programme, parse_programme
 
 TREASURY, POOL, QUOTA_SOURCE, BUYER_QUOTA, VOUCHER = "treasury", "pool", "quota_source", "buyer_quota", "voucher"
+CLAIMABLE, CLAWBACK = "claimable", "clawback"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +33,16 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class Earmark:
-    """A subsidy to set aside for a reservation."""
+    """A subsidy to set aside for a reservation; a bonus, for the voucher `bonus_of`, has none yet."""
 
-    reservation_id: UUID
+    reservation_id: UUID | None
     buyer_org_id: UUID
     programme: str
     version: int
     tier: str
     year: int
     amount_fen: int
+    bonus_of: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,16 @@ def voucher_account_name(voucher_id: UUID) -> str:
     return f"voucher/{encode_id('vch', voucher_id)}"
 
 
+def claimable_name(programme: str, claimant_org_id: UUID) -> str:
+    """What a claimant may claim of what vouchers redeemed."""
+    return f"{programme}/claimable/{encode_id('org', claimant_org_id)}"
+
+
+def clawback_name(programme: str, claimant_org_id: UUID) -> str:
+    """What a claimant owes for vouchers that were revoked after they were redeemed."""
+    return f"{programme}/clawback/{encode_id('org', claimant_org_id)}"
+
+
 def buyer_quota(programme: str, buyer_org_id: UUID, year: int, cap_fen: int | None) -> Quota:
     """Return a buyer's quota of a year."""
     name = f"{programme}/buyer/{encode_id('org', buyer_org_id)}/{year}"
@@ -125,5 +137,5 @@ def tier_quota(programme: str, tier: str, buyer_org_id: UUID, cap_fen: int) -> Q
 
 def tier_totals(programme: Programme) -> dict[str, int]:
     """Return the totals per buyer of the tiers that have one, in fen."""
-    totals = {tier.id: cny_fen(tier.buyer_total_cny) for tier in programme.tiers}
+    totals = {tier.id: cny_fen(tier.total_cny) for tier in programme.tiers}
     return {tier: total for tier, total in totals.items() if total is not None}

@@ -1,23 +1,19 @@
-"""Voucher programmes: TOML files of one schema. Errors are told by line and key.
-
-Money is decimal CNY in strings (`"10000"`), rates are decimals in strings (`"0.5"`): floats are refused.
-"""
+"""Voucher programmes: TOML files of one schema (`vouchers.policy`). Errors are told by line and key."""
 
 import re
 import tomllib
-from datetime import date
-from decimal import Decimal, InvalidOperation
 from importlib import resources
-from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ValidationError
 
-from app.kit.money import parse_cny, ppm
+from app.vouchers.policy import Clause, Programme, Tier
+
+__all__ = ["Clause", "Programme", "ProgrammeError", "Tier", "load_programme", "parse_programme"]
 
 SETTABLE = ("pool_year_cny", "buyer_year_cny", "stacking_ceiling")
 SETTABLE_IN_TIER = ("rate", "minimum_voucher_cny", "contract_cap_cny", "buyer_total_cny")
-_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_.\-]+)\s*\]\]?\s*(#.*)?")
 _KEY = re.compile(r"\s*([A-Za-z0-9_\-]+)\s*=")
 _SYNTAX = re.compile(r"(.*) \(at line (\d+), column (\d+)\)|(.*) \(at end of document\)")
@@ -35,137 +31,6 @@ class ProgrammeError(ValueError):
                 for line, key, text in problems
             )
         )
-
-
-def _money(value: object) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if not isinstance(value, str):
-        raise ValueError('write an amount in CNY as a string, such as "10000"')  # noqa: TRY004 - told by pydantic
-    parse_cny(value)
-    return value
-
-
-def _rate(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError('write a rate as a string, such as "0.5"')  # noqa: TRY004 - told by pydantic
-    try:
-        ppm(Decimal(value))
-    except InvalidOperation:
-        raise ValueError(f"{value!r} is not a decimal rate") from None
-    return value
-
-
-def _day(value: object) -> object:
-    """A day is TOML's own date or, where a clearing's stored configuration is read back, its text."""
-    if isinstance(value, str):
-        try:
-            return date.fromisoformat(value)
-        except ValueError:
-            raise ValueError(f"{value!r} is not a day such as 2026-01-31") from None
-    return value
-
-
-Day = Annotated[date, BeforeValidator(_day)]
-Cny = Annotated[str, BeforeValidator(_money)]
-Rate = Annotated[str, BeforeValidator(_rate)]
-Kind = Literal["startup", "sme", "enterprise", "institute", "university"]
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Title(_Frozen):
-    """A programme's name in two languages."""
-
-    en: str = Field(min_length=1)
-    zh: str = Field(min_length=1)
-
-
-class Claim(_Frozen):
-    """Who claims what was redeemed, how often and with which proofs."""
-
-    by: Literal["supplier", "buyer"]
-    cadence: Literal["month", "quarter", "half_year", "year"] = "quarter"
-    proofs: tuple[str, ...] = Field(default=(), strict=False)
-
-
-class Clause(_Frozen):
-    """Conditions on a buyer that hold together; a tier is open to whoever meets one of its clauses."""
-
-    kinds: tuple[Kind, ...] = Field(default=(), strict=False)
-    min_prior_year_revenue_cny: Cny | None = None
-    integrity: Literal["clean"] | None = None
-    project_lead: tuple[Literal["provincial", "national"], ...] = Field(default=(), strict=False)
-    registered_cities: tuple[str, ...] = Field(default=(), strict=False)
-
-
-class Tier(_Frozen):
-    """One set of rate, caps and eligibility in a programme."""
-
-    id: str = Field(pattern=_ID.pattern, max_length=60)
-    rate: Rate
-    mode: Literal["fixed", "up_to"]
-    minimum_voucher_cny: Cny = "0"
-    contract_cap_cny: Cny | None = None
-    buyer_total_cny: Cny | None = None
-    clauses: tuple[Clause, ...] = Field(min_length=1, strict=False)
-
-    @property
-    def rate_ppm(self) -> int:
-        """The rate in parts per million."""
-        return ppm(Decimal(self.rate))
-
-
-class Programme(_Frozen):
-    """A voucher policy as data."""
-
-    id: str = Field(pattern=_ID.pattern, max_length=60)
-    version: int = Field(ge=1)
-    title: Title
-    grade: Literal["seed", "official", "press", "second_hand", "example"]
-    sources: tuple[str, ...] = Field(min_length=1, strict=False)
-    time_zone: str
-    valid_from: Day | None = None
-    valid_to: Day | None = None
-    base: Literal["contract", "settled_usage"]
-    buyer_year_cny: Cny | None = None
-    pool_year_cny: Cny | None = None
-    partners_only: bool
-    one_application_per_contract: bool = True
-    reserve_fund: bool = False
-    stacks_with: tuple[str, ...] = Field(default=(), strict=False)
-    stacking_ceiling: Rate | None = None
-    claim: Claim
-    tiers: tuple[Tier, ...] = Field(min_length=1, strict=False)
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError):
-            raise ValueError(f"{name!r} is not a time zone such as Asia/Shanghai") from None
-        return name
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        names = [tier.id for tier in self.tiers]
-        if len(set(names)) != len(names):
-            raise ValueError("two tiers have the same id")
-        if self.valid_from is not None and self.valid_to is not None and self.valid_from > self.valid_to:
-            raise ValueError("valid_to is before valid_from")
-        return self
-
-    @property
-    def zone(self) -> ZoneInfo:
-        """The time zone whose years and quarters count."""
-        return ZoneInfo(self.time_zone)
-
-    def numbers(self) -> dict[str, Any]:
-        """Return the whole programme as JSON data, as a clearing's `config` keeps it."""
-        return self.model_dump(mode="json", exclude_defaults=False)
 
 
 def parse_programme(text: str, source: str, settings: dict[str, str] | None = None) -> Programme:
@@ -278,10 +143,34 @@ def shipped_text(programme_id: str) -> str:
     return (resources.files("app.vouchers") / "programmes" / f"{programme_id}.toml").read_text(encoding="utf-8")
 
 
-def load_programme(programme_id: str, settings: dict[str, str] | None = None) -> Programme:
-    """Return a shipped programme, with some of its numbers overridden.
+def read_text(name: str) -> str:
+    """Return the TOML of a file, where the name is a path to one (it ends with .toml), or of a shipped programme.
 
     Raises:
-        ProgrammeError: if there is none of this id, or a setting is wrong.
+        ProgrammeError: if there is no such file or programme.
     """
-    return parse_programme(shipped_text(programme_id), programme_id, settings)
+    path = Path(name)
+    return file_text(path) if path.suffix == ".toml" else shipped_text(name)
+
+
+def file_text(path: Path) -> str:
+    """Return the text of a programme's file.
+
+    Raises:
+        ProgrammeError: if it can't be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ProgrammeError(path.name, [(None, "", f"can't be read: {error.strerror}")]) from None
+    except UnicodeDecodeError:
+        raise ProgrammeError(path.name, [(None, "", "is not UTF-8 text")]) from None
+
+
+def load_programme(programme_id: str, settings: dict[str, str] | None = None) -> Programme:
+    """Return a shipped programme, or that of a file given by its path, with some of its numbers overridden.
+
+    Raises:
+        ProgrammeError: if there is none, it is no programme, or a setting is wrong.
+    """
+    return parse_programme(read_text(programme_id), Path(programme_id).name, settings)

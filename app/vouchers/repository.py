@@ -6,14 +6,40 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, String, Uuid, bindparam, func, insert, select, text, tuple_, update
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Select,
+    String,
+    Uuid,
+    bindparam,
+    case,
+    cast,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from app.accounts.callers import Caller
 from app.kit.db import ReadSession, WriteSession
 from app.kit.pages import CursorSigner, PageRequest, Sort, fetch_page
-from app.vouchers.models import ProgrammeVersion, ProgrammeYear, VersionState, Voucher, VoucherState
+from app.ledger.models import Account, Transfer, TransferKind
+from app.vouchers.budgets import BUYER_QUOTA, CLAIMABLE
+from app.vouchers.models import (
+    ProgrammeVersion,
+    ProgrammeYear,
+    VersionState,
+    Voucher,
+    VoucherJournalEntry,
+    VoucherState,
+)
 
 _VOUCHER_COLUMNS: Final = {
     "id": Uuid(),
@@ -24,6 +50,8 @@ _VOUCHER_COLUMNS: Final = {
     "tier": String(),
     "year": BigInteger(),
     "amount_fen": BigInteger(),
+    "kind": String(),
+    "bonus_of": Uuid(),
     "account_id": Uuid(),
 }
 # One statement however many: a clearing's apply adds thousands while it holds its locks.
@@ -121,12 +149,113 @@ async def void_vouchers(session: WriteSession, subjects: Collection[UUID]) -> li
     return list(await session.scalars(statement))
 
 
-async def earmarked_fen(session: ReadSession, subject: UUID) -> int:
-    """Return what is earmarked for a reservation in all (as the system)."""
-    statement = select(func.coalesce(func.sum(Voucher.amount_fen), 0)).where(
-        Voucher.subject_id == subject, Voucher.state == VoucherState.EARMARKED.value
+async def vouchers_of(session: ReadSession, subjects: Collection[UUID]) -> list[Voucher]:
+    """Return every voucher of these reservations, by id (as the system)."""
+    wanted = bindparam("subjects", list(subjects), type_=ARRAY(Uuid()))
+    statement = select(Voucher).where(Voucher.subject_id == func.any(wanted)).order_by(Voucher.id)
+    return list(await session.scalars(statement.execution_options(populate_existing=True)))
+
+
+async def get_vouchers(session: ReadSession, ids: Collection[UUID]) -> list[Voucher]:
+    """Return those of these vouchers that the transaction sees, by id."""
+    return list(await session.scalars(select(Voucher).where(Voucher.id.in_(ids)).order_by(Voucher.id)))
+
+
+async def lock_vouchers(
+    session: WriteSession, *, ids: Collection[UUID] = (), subjects: Collection[UUID] = ()
+) -> list[Voucher]:
+    """Return these vouchers and those of these reservations, locked in id order (as the system)."""
+    by_id = bindparam("ids", list(ids), type_=ARRAY(Uuid()))
+    by_subject = bindparam("subjects", list(subjects), type_=ARRAY(Uuid()))
+    statement = (
+        select(Voucher)
+        .where(or_(Voucher.id == func.any(by_id), Voucher.subject_id == func.any(by_subject)))
+        .order_by(Voucher.id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
     )
-    return int(await session.scalar(statement) or 0)
+    return list(await session.scalars(statement))
+
+
+async def find_due(session: ReadSession, now: datetime, limit: int) -> list[tuple[UUID, UUID | None]]:
+    """Return `(voucher, reservation)` of at most `limit` issued vouchers whose time is over, longest over first."""
+    statement = (
+        select(Voucher.id, Voucher.subject_id)
+        .where(Voucher.state == VoucherState.ISSUED.value, Voucher.expires_at <= now)
+        .order_by(Voucher.expires_at)
+        .limit(limit)
+    )
+    return [(row[0], row[1]) for row in await session.execute(statement)]
+
+
+async def left_fen(session: ReadSession, voucher_ids: Collection[UUID]) -> dict[UUID, int]:
+    """Return what is left on these vouchers' accounts, by voucher (as the system)."""
+    statement = (
+        select(Voucher.id, Account)
+        .join(Account, Account.id == Voucher.account_id)
+        .where(Voucher.id == func.any(bindparam("ids", list(voucher_ids), type_=ARRAY(Uuid()))))
+        .execution_options(populate_existing=True)
+    )
+    return {row[0]: row[1].left_fen for row in await session.execute(statement)}
+
+
+async def issued_legs(session: ReadSession, voucher_ids: Collection[UUID]) -> list[Transfer]:
+    """Return the transfers by which these vouchers were issued, in the order of record (as the system)."""
+    wanted = bindparam("ids", list(voucher_ids), type_=ARRAY(Uuid()))
+    statement = (
+        select(Transfer)
+        .where(Transfer.subject == func.any(wanted), Transfer.kind == TransferKind.POST.value)
+        .where(
+            or_(
+                exists().where(Voucher.id == Transfer.subject, Voucher.account_id == Transfer.credit_id),
+                exists().where(Account.id == Transfer.debit_id, Account.kind == BUYER_QUOTA),
+            )
+        )
+        .order_by(Transfer.seq)
+    )
+    return list(await session.scalars(statement))
+
+
+def _redemptions(voucher_ids: Collection[UUID]) -> Select[UUID, UUID | None, int]:
+    """Select (voucher, claimant, fen) from the transfers between vouchers and claimable accounts."""
+    wanted = bindparam("ids", list(voucher_ids), type_=ARRAY(Uuid()))
+    taken = Transfer.debit_id == Voucher.account_id
+    amount = func.sum(case((taken, Transfer.amount_fen), else_=-Transfer.amount_fen))
+    return (
+        select(Voucher.id, Account.owner_org_id, cast(amount, BigInteger))
+        .join(Transfer, or_(taken, Transfer.credit_id == Voucher.account_id))
+        .join(Account, Account.id == case((taken, Transfer.credit_id), else_=Transfer.debit_id))
+        .where(Voucher.id == func.any(wanted), Account.kind == CLAIMABLE, Transfer.kind == TransferKind.SINGLE.value)
+        .group_by(Voucher.id, Account.owner_org_id)
+    )
+
+
+async def redeemed_fen(session: ReadSession, voucher_ids: Collection[UUID]) -> dict[UUID, int]:
+    """Return what was redeemed of vouchers less what was given back (as the system, or one who reads all)."""
+    found = dict.fromkeys(voucher_ids, 0)
+    for voucher, _, amount in await session.execute(_redemptions(voucher_ids)):
+        found[voucher] += int(amount)
+    return found
+
+
+async def redeemed_by(session: ReadSession, voucher_id: UUID) -> dict[UUID, int]:
+    """Return what was redeemed of a voucher less what was given back, by claimant (as the system)."""
+    rows = await session.execute(_redemptions([voucher_id]))
+    return {claimant: int(amount) for _, claimant, amount in rows if claimant is not None}
+
+
+async def get_voucher(session: ReadSession, caller: Caller, voucher_id: UUID) -> Voucher | None:
+    """Return a voucher that the caller may see: its buyer's, and its supplier's by row-level security."""
+    statement = select(Voucher).where(Voucher.id == voucher_id).execution_options(populate_existing=True)
+    if not caller.reads_all:
+        statement = statement.where(or_(Voucher.buyer_org_id == caller.org_id, Voucher.subject_id.is_not(None)))
+    return await session.scalar(statement)
+
+
+async def journal_of(session: ReadSession, voucher_id: UUID) -> list[VoucherJournalEntry]:
+    """Return the turns of a voucher, in order."""
+    entry = VoucherJournalEntry
+    return list(await session.scalars(select(entry).where(entry.voucher_id == voucher_id).order_by(entry.seq)))
 
 
 async def list_vouchers(

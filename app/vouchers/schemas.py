@@ -9,7 +9,14 @@ from app.accounts.schemas import OrgId
 from app.kit.ids import TypeId
 from app.kit.schemas import Fen, Input, Moment, Output
 from app.vouchers.budgets import programme_of
-from app.vouchers.models import ProgrammeVersion, ProgrammeYear, Voucher, VoucherState
+from app.vouchers.models import (
+    ProgrammeVersion,
+    ProgrammeYear,
+    Voucher,
+    VoucherJournalEntry,
+    VoucherKind,
+    VoucherState,
+)
 
 VoucherId = Annotated[UUID, TypeId("vch")]
 ReservationId = Annotated[UUID, TypeId("rsv")]
@@ -69,19 +76,44 @@ class ProgrammeList(Output):
 
 
 class VoucherOut(Output):
-    """A voucher: an amount set aside for a buyer's reservation under one tier of a programme."""
+    """A voucher: an amount for a buyer's reservation under one tier of a programme."""
 
     id: VoucherId
-    reservation_id: ReservationId
+    kind: VoucherKind = Field(description="`bonus`: given for a good outcome, for a later contract")
+    reservation_id: ReservationId | None = Field(description="null for a bonus that is not used yet")
     buyer_org_id: OrgId
     programme: str = Field(examples=["open-example"])
     programme_version: int = Field(examples=[1])
     tier: str = Field(examples=["general"])
     year: int = Field(examples=[2026])
-    amount_fen: int = Field(examples=[12_500])
+    amount_fen: int = Field(description="earmarked", examples=[12_500])
+    issued_fen: int | None = Field(description="what of it was issued", examples=[12_500])
+    rate_ppm: int | None = Field(description="of each settlement, in parts per million", examples=[500_000])
     currency: Literal["CNY"] = "CNY"
     state: VoucherState
+    reason_code: str | None = Field(description="why it expired or was revoked, else null", examples=[None])
+    reason_detail: str | None
     created_at: Moment
+    issued_at: Moment | None
+    expires_at: Moment | None = Field(description="until when it can be redeemed; null: no end")
+    version: int = Field(description="what the ETag is made of", examples=[1])
+
+
+class VoucherStepOut(Output):
+    """A turn of a voucher's life."""
+
+    state: VoucherState
+    amount_fen: int
+    reason_code: str | None
+    at: Moment
+
+
+class VoucherDetail(VoucherOut):
+    """A voucher with what became of its money and its life so far."""
+
+    redeemed_fen: int = Field(description="less what was given back")
+    left_fen: int = Field(description="what can still be redeemed; 0 before it is issued and once it has ended")
+    history: list[VoucherStepOut]
 
 
 def year_out(row: ProgrammeYear) -> YearOut:
@@ -119,6 +151,7 @@ def voucher_out(row: Voucher) -> VoucherOut:
     """Return a voucher as shown."""
     return VoucherOut(
         id=row.id,
+        kind=VoucherKind(row.kind),
         reservation_id=row.subject_id,
         buyer_org_id=row.buyer_org_id,
         programme=row.programme_id,
@@ -126,6 +159,26 @@ def voucher_out(row: Voucher) -> VoucherOut:
         tier=row.tier,
         year=row.year,
         amount_fen=row.amount_fen,
+        issued_fen=row.issued_fen,
+        rate_ppm=row.rate_ppm,
         state=VoucherState(row.state),
+        reason_code=row.reason_code,
+        reason_detail=row.reason_detail,
         created_at=row.created_at,
+        issued_at=row.issued_at,
+        expires_at=row.expires_at,
+        version=row.version,
     )
+
+
+def voucher_detail(
+    row: Voucher, journal: list[VoucherJournalEntry], *, redeemed_fen: int, left_fen: int
+) -> VoucherDetail:
+    """Return a voucher with its life so far."""
+    history = [
+        VoucherStepOut(
+            state=VoucherState(each.state), amount_fen=each.amount_fen, reason_code=each.reason_code, at=each.at
+        )
+        for each in journal
+    ]
+    return VoucherDetail(**dict(voucher_out(row)), redeemed_fen=redeemed_fen, left_fen=left_fen, history=history)

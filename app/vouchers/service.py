@@ -19,7 +19,7 @@ from app.vouchers import budgets as caps
 from app.vouchers import repository
 from app.vouchers.budgets import Budgets, Earmark, Quota
 from app.vouchers.errors import OTHER_VERSION, PROGRAMME_NOT_OPEN, UNKNOWN_TIER
-from app.vouchers.models import ProgrammeVersion, ProgrammeYear, VersionState
+from app.vouchers.models import ProgrammeVersion, ProgrammeYear, VersionState, VoucherKind
 from app.vouchers.programmes import parse_programme, shipped_programmes, shipped_text
 
 _Year = tuple[ProgrammeYear, ProgrammeVersion]
@@ -202,6 +202,8 @@ async def take_earmarks(session: WriteSession, earmarks: Sequence[Earmark], *, n
                 "tier": each.tier,
                 "year": each.year,
                 "amount_fen": each.amount_fen,
+                "kind": (VoucherKind.CONTRACT if each.bonus_of is None else VoucherKind.BONUS).value,
+                "bonus_of": each.bonus_of,
                 "account_id": accounts[caps.voucher_account_name(voucher)].id,
             }
             for voucher, each in zip(ids, earmarks, strict=True)
@@ -275,11 +277,6 @@ async def release_earmarks(
     if voided:
         await ledger.release_pending(session, voided, kind)
     return len(voided)
-
-
-async def earmarked_fen(session: ReadSession, reservation_id: UUID) -> int:
-    """Return what is earmarked for a reservation in all, in fen (as the system)."""
-    return await repository.earmarked_fen(session, reservation_id)
 
 
 async def load_budgets(session: ReadSession, programme: str, year: int, buyers: Collection[UUID]) -> Budgets:

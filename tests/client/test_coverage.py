@@ -4,13 +4,24 @@ import inspect
 import re
 from typing import Any
 
-from app.client import AsyncClient, Client, accounts, booking, bulk, catalogue, clearings, vouchers
+from app.client import (
+    AsyncClient,
+    Client,
+    accounts,
+    booking,
+    bulk,
+    catalogue,
+    clearings,
+    contracts,
+    settlements,
+    vouchers,
+)
 from app.client.core import AsyncResource, Call, Resource, SyncResource, method, rows, steps
 from tools.client_types import openapi
 
 RESOURCES = [
     value
-    for module in (accounts, booking, bulk, catalogue, clearings, vouchers)
+    for module in (accounts, booking, bulk, catalogue, clearings, contracts, settlements, vouchers)
     for value in vars(module).values()
     if inspect.isclass(value) and issubclass(value, Resource) and value not in (Resource, SyncResource, AsyncResource)
 ]
@@ -55,7 +66,7 @@ def test_both_clients_have_the_same_parts() -> None:
         name for name, value in vars(AsyncClient("http://127.0.0.1:1", "chk_x")).items() if isinstance(value, Resource)
     }
     assert sync == waiting
-    assert len(sync) == 13
+    assert len(sync) == 17
 
 
 def test_every_method_says_what_it_does() -> None:

@@ -10,7 +10,7 @@ from app.kit.db import SYSTEM, Database
 from app.kit.errors import Problem
 from app.kit.ids import encode_id, new_id
 from app.ledger.models import Transfer, TransferKind
-from app.vouchers import service
+from app.vouchers import life, service
 from app.vouchers.budgets import Budgets, Earmark
 from app.vouchers.models import Voucher
 from tests.conftest import Actor, MakeActor
@@ -48,7 +48,7 @@ async def test_a_released_earmark_gives_all_back_and_stays_on_record(
         assert await service.release_earmarks(session, [first, new_id()], TransferKind.EXPIRE) == 1
         assert await service.release_earmarks(session, [first], TransferKind.VOID) == 0
         assert await service.release_earmarks(session, []) == 0
-        assert (await service.earmarked_fen(session, first), await service.earmarked_fen(session, second)) == (0, 5_000)
+        assert (await life.covered_fen(session, first), await life.covered_fen(session, second)) == (0, 5_000)
     assert (await grants.left(buyer.org_id)).buyer_fen == {buyer.org_id: 25_000}
     assert await count(app_database, Voucher, state="voided") == await count(app_database, Voucher, state="earmarked")
     assert await count(app_database, Transfer, kind="expire") == 2

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from app.kit.money import PPM, floor_rate
+from app.kit.money import PPM
 from app.matching.core.columns import NONE, Columns, Demand, Pairs, Supply
 from app.matching.core.compiled import compiled
 from app.matching.core.outcome import CapacityDual, Duals
@@ -319,9 +319,7 @@ def _exact_gain(columns: Columns, prices: Prices, pair: int, option: int, weight
     total = value = 0
     for component in chosen.components:
         names = [budgets[name] for name in component.budgets]
-        high = floor_rate(component.rate_ppm, cost)
-        high = high if component.cap_fen is None else min(high, component.cap_fen)
-        high = min([high, *(int(columns.budget_limit[name]) for name in names)])
+        high = min([component.full_fen(cost), *(int(columns.budget_limit[name]) for name in names)])
         if high < component.min_fen:
             return None
         unit = weight * columns.sigma_ppm - sum(int(prices.mu[name]) for name in names)

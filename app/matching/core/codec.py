@@ -28,11 +28,21 @@ def _names(kind: type[Any]) -> tuple[str, ...]:
     return tuple(item.name for item in fields(kind))
 
 
+_ALWAYS: Final = object()
 _FIELDS: Final = {kind: _names(kind) for kind in (Alternative, Budget, Chip, Component, Offer, Option, Request, Site)}
 
 
+# Written only where they say something, so that instances from before there were any keep their SHA-256.
+_NOTHING: Final[dict[str, Any]] = {}
+_LATER: Final[dict[type[Any], dict[str, Any]]] = dict.fromkeys(_FIELDS, _NOTHING) | {
+    Component: {"from_fen": 0, "to_fen": None},
+    Request: {"standing": ""},
+}
+
+
 def _plain(value: Any) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in _FIELDS[type(value)]}
+    later = _LATER[type(value)]
+    return {name: found for name in _FIELDS[type(value)] if (found := getattr(value, name)) != later.get(name, _ALWAYS)}
 
 
 def _request(request: Request) -> dict[str, Any]:
@@ -128,7 +138,7 @@ _KINDS: Final = {kind: {item.name: _type_name(item.type) for item in fields(kind
 
 def _read(kind: type[Any], path: str, data: Any, **parsed: Any) -> Any:
     """Make a frozen value of a JSON object; `parsed` holds the fields that are not scalars."""
-    body = _object(path, data, set(_FIELDS[kind]))
+    body = _object(path, _LATER[kind] | data if isinstance(data, dict) else data, set(_FIELDS[kind]))
     for name, value in body.items():
         if name not in parsed:
             expected = _KINDS[kind][name]

@@ -140,9 +140,9 @@ def _supply(instance: Instance, base: int, end: int, shares: dict[str, int]) -> 
 
 
 def _terms(instance: Instance) -> tuple[Terms, I64, dict[str, int], dict[str, int]]:
-    """Return terms, the option range of (buyer, subsidy class) as a flat pointer, and both numberings."""
+    """Return terms, the option range of (party, subsidy class) as a flat pointer, and both numberings."""
     classes = {name: i for i, name in enumerate(sorted({offer.subsidy_class for offer in instance.offers}))}
-    buyers = {name: i for i, name in enumerate(sorted({request.buyer for request in instance.requests}))}
+    buyers = {name: i for i, name in enumerate(sorted({request.party for request in instance.requests}))}
     width = max(1, len(classes))
     counts = np.zeros(len(buyers) * width + 1, dtype=np.int64)
     used: list[Option] = []
@@ -157,7 +157,7 @@ def _terms(instance: Instance) -> tuple[Terms, I64, dict[str, int], dict[str, in
 def option_ids(instance: Instance) -> tuple[int, ...]:
     """Return the positions in `instance.options` of the options that the columns number from 0 up."""
     classes = {offer.subsidy_class for offer in instance.offers}
-    buyers = {request.buyer for request in instance.requests}
+    buyers = {request.party for request in instance.requests}
     return tuple(
         index
         for index, option in enumerate(instance.options)
@@ -185,7 +185,7 @@ def _asked(instance: Instance, acceptance: Acceptance, buyers: dict[str, int]) -
     accepted: list[I32] = []
     rows: list[tuple[int, int, int, int, int, int, int, int]] = []
     for index, request in enumerate(instance.requests):
-        buyer = buyers[request.buyer]
+        buyer = buyers[request.party]
         for position, alternative in enumerate(request.alternatives):
             key = acceptance.group_key(request, alternative)
             group = groups.setdefault(key, len(groups))

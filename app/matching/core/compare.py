@@ -259,15 +259,13 @@ class _Causes:
         offers = _offers(here.instance), _offers(there.instance)
         self._suppliers = {ref: offer.supplier for both in offers for ref, offer in both.items()}
         self._offers = {ref for ref in set(offers[0]) | set(offers[1]) if offers[0].get(ref) != offers[1].get(ref)}
-        options = _options(here.instance), _options(there.instance)
-        buyers = set(options[0]) | set(options[1])
-        self._terms = {buyer for buyer in buyers if options[0].get(buyer) != options[1].get(buyer)}
+        self._options = options = _options(here.instance), _options(there.instance)
         limits = [{budget.name: budget.limit_fen for budget in side.instance.budgets} for side in (here, there)]
         moved = {name for name in set(limits[0]) & set(limits[1]) if limits[0][name] != limits[1][name]}
         self._budgets = {
-            buyer
+            party
             for each in options
-            for buyer, found in each.items()
+            for party, found in each.items()
             if any(not moved.isdisjoint(part.budgets) for option in found for part in option.components)
         }
         self._aim = (here.config.objective, here.config.kappa_ppm) != (there.config.objective, there.config.kappa_ppm)
@@ -284,14 +282,19 @@ class _Causes:
         # Other subsidies touch whoever gets other amounts, and whoever went without for lack of one.
         paid = sum(match.subsidy_fen for match in new) != sum(match.subsidy_fen for match in old)
         paid = paid or not codes.isdisjoint({"subsidy_exhausted", "over_budget"})
+        requests = self._request(self._here, ref), self._request(self._there, ref)
+        parties = [request.party if request is not None else buyer for request in requests]
+        terms = [found.get(party) for found, party in zip(self._options, parties, strict=True)]
+        # A request's standing is the programmes', not what it asks for.
+        asked = [None if request is None else replace(request, standing="") for request in requests]
         found = {
-            Cause.REQUEST_CHANGED: self._request(self._here, ref) != self._request(self._there, ref),
+            Cause.REQUEST_CHANGED: asked[0] != asked[1],
             Cause.PIN_CHANGED: ref in self._pins,
             Cause.FORBID_CHANGED: ref in self._forbids,
             Cause.SHARE_CHANGED: not self._shares.isdisjoint(shares),
             Cause.OFFER_CHANGED: not self._offers.isdisjoint(used),
-            Cause.SUBSIDY_TERMS_CHANGED: paid and buyer in self._terms,
-            Cause.BUDGET_CHANGED: paid and buyer in self._budgets,
+            Cause.SUBSIDY_TERMS_CHANGED: paid and terms[0] != terms[1],
+            Cause.BUDGET_CHANGED: paid and not self._budgets.isdisjoint(parties),
             Cause.OBJECTIVE_CHANGED: self._aim,
         }
         causes = tuple(cause for cause, holds in found.items() if holds)
@@ -309,10 +312,11 @@ def _offers(instance: Instance) -> dict[str, Offer]:
 
 
 def _options(instance: Instance) -> dict[str, tuple[Option, ...]]:
+    """Return the options by whose they are: a buyer or a standing, which itself makes no difference."""
     options: dict[str, list[Option]] = defaultdict(list)
     for option in instance.options:
-        options[option.buyer].append(option)
-    return {buyer: tuple(found) for buyer, found in options.items()}
+        options[option.buyer].append(replace(option, buyer=""))
+    return {party: tuple(found) for party, found in options.items()}
 
 
 def _buyer(side: Side, match: Match) -> str:

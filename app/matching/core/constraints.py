@@ -6,12 +6,12 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from app.kit.money import PPM, cost_fen, floor_rate
+from app.kit.money import PPM, cost_fen
 from app.kit.time import format_rfc3339, from_hour_index
 from app.matching.core.acceptance import Acceptance
 from app.matching.core.columns import binding_pins
 from app.matching.core.config import SolverConfig
-from app.matching.core.instance import Instance, Option
+from app.matching.core.instance import Component, Instance, Option
 from app.matching.core.outcome import Match
 
 
@@ -96,10 +96,10 @@ def budget_use(instance: Instance, matches: Sequence[Match]) -> dict[str, int]:
     }
     used = {budget.name: 0 for budget in instance.budgets}
     for match in matches:
-        buyer = instance.requests[instance.request_index[match.request]].buyer
+        party = instance.requests[instance.request_index[match.request]].party
         kind = instance.offers[instance.offer_index[match.offer]].subsidy_class
         for subsidy in match.subsidies:
-            for name in budgets.get((buyer, kind, subsidy.programme, subsidy.tier), ()):
+            for name in budgets.get((party, kind, subsidy.programme, subsidy.tier), ()):
                 used[name] += subsidy.amount_fen
     return used
 
@@ -127,11 +127,11 @@ def subsidies(instance: Instance, matches: Sequence[Match]) -> Iterator[str]:
         if len(amounts) != len(match.subsidies) or min(amounts.values()) <= 0:
             yield f"{_place(match)}: subsidies must be one amount > 0 per tier"
             continue
-        buyer = instance.requests[instance.request_index[match.request]].buyer
+        party = instance.requests[instance.request_index[match.request]].party
         kind = instance.offers[instance.offer_index[match.offer]].subsidy_class
-        faults = [_option_fault(option, amounts, match.cost_fen, limit, left) for option in options[buyer, kind]]
+        faults = [_option_fault(option, amounts, match.cost_fen, limit, left) for option in options[party, kind]]
         if None not in faults:
-            reason = faults[0] if faults else f"{buyer} may take no subsidy here"
+            reason = faults[0] if faults else f"{party} may take no subsidy here"
             yield f"{_place(match)}: {reason}"
 
 
@@ -146,20 +146,34 @@ def _option_fault(
     total = sum(amounts.values())
     if total > ceiling:
         return f"subsidies of {total} fen pass the ceiling of {ceiling}"
-    for component in option.components:
-        amount = amounts.get((component.programme, component.tier), 0)
-        name = f"{component.programme} {component.tier}"
-        full = floor_rate(component.rate_ppm, cost)
-        full = full if component.cap_fen is None else min(full, component.cap_fen)
-        high = min([full, *(limit[budget] for budget in component.budgets)])
-        if amount > high:
-            return f"{name}: {amount} fen is above the most, {high}"
-        if amount < component.min_fen:
-            return f"{name}: {amount} fen is below the minimum, {component.min_fen}"
-        spent = any(left[budget] <= 0 for budget in component.budgets)
-        if component.fixed and amount < full and not spent and total < ceiling:
-            return f"{name} is fixed at {full} fen, {amount} given while no budget is exhausted"
+    faults = (
+        _component_fault(component, amounts.get((component.programme, component.tier), 0), cost, limit, left)
+        for component in option.components
+    )
+    for fault, short in faults:
+        # What is fixed may stay short where the ceiling binds.
+        if fault is not None and not (short and total == ceiling):
+            return fault
     return None
+
+
+def _component_fault(
+    component: Component, amount: int, cost: int, limit: dict[str, int], left: dict[str, int]
+) -> tuple[str | None, bool]:
+    """Return why an amount isn't allowed, or `None`; and whether that is only because a fixed tier gives more."""
+    name = f"{component.programme} {component.tier}"
+    full = component.full_fen(cost)
+    if full < 0:
+        return f"{name} is not for contracts of {cost} fen", False
+    high = min([full, *(limit[budget] for budget in component.budgets)])
+    if amount > high:
+        return f"{name}: {amount} fen is above the most, {high}", False
+    if amount < component.min_fen:
+        return f"{name}: {amount} fen is below the minimum, {component.min_fen}", False
+    spent = any(left[budget] <= 0 for budget in component.budgets)
+    if component.fixed and amount < full and not spent:
+        return f"{name} is fixed at {full} fen, {amount} given while no budget is exhausted", True
+    return None, False
 
 
 def shares(instance: Instance, config: SolverConfig, matches: Sequence[Match]) -> Iterator[str]:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from ortools.sat.python import cp_model
 
-from app.kit.money import PPM, floor_rate
+from app.kit.money import PPM
 from app.matching.core.columns import NONE, Columns
 from app.matching.core.config import Objective
 from app.matching.core.plan import Plan, copy_plan, empty_plan, put
@@ -248,15 +248,14 @@ def subsidies(direct: Direct, slot: int) -> None:
 def _option(
     direct: Direct, block: Block, pair: int, option: int, chosen: cp_model.IntVar
 ) -> list[cp_model.IntVar] | None:
-    """Add the amounts of an option; `None` where a minimum can't be met."""
+    """Add the amounts of an option; `None` where a minimum can't be met, or the contract is not of its size."""
     columns, model = direct.columns, direct.model
     terms = columns.instance.options[columns.option_ids[option]]
     cost = int(columns.pairs.cost[pair])
     highs: list[tuple[int, int, list[int]]] = []
     for component in terms.components:
         names = [columns.instance.budget_index[name] for name in component.budgets]
-        full = floor_rate(component.rate_ppm, cost)
-        full = full if component.cap_fen is None else min(full, component.cap_fen)
+        full = component.full_fen(cost)
         high = min([full, *(int(direct.around.left[name]) for name in names)])
         if high < component.min_fen:
             return None

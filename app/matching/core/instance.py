@@ -81,7 +81,10 @@ ANYWHERE = Site()
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A buyer's need: `blocks` identical blocks of which at least `min_blocks` or none are matched."""
+    """A buyer's need: `blocks` identical blocks of which at least `min_blocks` or none are matched.
+
+    `standing` names the options that it may take where a buyer's requests differ in them; empty: those of its buyer.
+    """
 
     ref: str
     buyer: str
@@ -93,6 +96,12 @@ class Request:
     deadline_hour: int
     alternatives: tuple[Alternative, ...]
     site: Site = ANYWHERE
+    standing: str = ""
+
+    @property
+    def party(self) -> str:
+        """Whose options it may take: `Option.buyer` of them."""
+        return self.standing or self.buyer
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +117,7 @@ class Component:
     """One programme tier in an option. `min_fen` and `cap_fen` are per contract; `None` is no cap.
 
     `fixed`: exactly the rate unless one of the budgets is exhausted; otherwise any amount up to it.
+    It is for contracts that cost `from_fen` to `to_fen` (`None`: any more).
     """
 
     programme: str
@@ -117,11 +127,23 @@ class Component:
     cap_fen: int | None
     fixed: bool
     budgets: tuple[str, ...]
+    from_fen: int = 0
+    to_fen: int | None = None
+
+    def full_fen(self, cost_fen: int) -> int:
+        """Return the most that it gives for a contract where no budget is short; below 0 where it is not for it."""
+        if cost_fen < self.from_fen or (self.to_fen is not None and cost_fen > self.to_fen):
+            return -1
+        full = floor_rate(self.rate_ppm, cost_fen)
+        return full if self.cap_fen is None else min(full, self.cap_fen)
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A subsidy that a buyer may take on offers of a subsidy class; no subsidy at all is always an option too."""
+    """A subsidy that a buyer may take on offers of a subsidy class; no subsidy at all is always an option too.
+
+    `buyer` is a buyer's ref, or the standing of some of its requests.
+    """
 
     buyer: str
     subsidy_class: str
@@ -192,8 +214,8 @@ class Instance:
         )
 
 
-def _option_key(option: Option) -> tuple[str, str, tuple[tuple[str, str], ...]]:
-    names = tuple((component.programme, component.tier) for component in option.components)
+def _option_key(option: Option) -> tuple[str, str, tuple[tuple[str, str, int], ...]]:
+    names = tuple((component.programme, component.tier, component.from_fen) for component in option.components)
     return option.buyer, option.subsidy_class, names
 
 
@@ -270,6 +292,9 @@ def _check_option(option: Option, budgets: set[str]) -> None:
         within(path, "min_fen", component.min_fen, 0, limits.MAX_BLOCK_FEN)
         if component.cap_fen is not None:
             within(path, "cap_fen", component.cap_fen, 0, limits.MAX_BLOCK_FEN)
+        within(path, "from_fen", component.from_fen, 0, limits.MAX_BUDGET_FEN)
+        if component.to_fen is not None:
+            within(path, "to_fen", component.to_fen, component.from_fen, limits.MAX_BUDGET_FEN)
         for budget in component.budgets:
             if budget not in budgets:
                 raise InstanceError(path, "unknown_budget", f"budget {budget!r} is not among the budgets")

@@ -57,7 +57,9 @@ def reopen(pairs: Pairs, terms: Terms, plan: Plan, order: I64) -> None:
             for option in range(pairs.option_low[pair], pairs.option_high[pair]):
                 first = terms.component_ptr[option]
                 single = terms.component_ptr[option + 1] - first == 1
-                if single and terms.min_fen[first] == 0 and not terms.fixed[first]:
+                cost = pairs.cost[pair]
+                fits = terms.from_fen[first] <= cost <= terms.to_fen[first]
+                if single and fits and terms.min_fen[first] == 0 and not terms.fixed[first]:
                     plan.option[slot] = option
                     set_amounts(plan.sigma[slot], plan.sigma[slot], 0)
                     break

@@ -36,6 +36,8 @@ class Terms(NamedTuple):
     rate_ppm: I64
     min_fen: I64
     cap_fen: I64
+    from_fen: I64
+    to_fen: I64
     fixed: npt.NDArray[np.bool_]
     budget_ptr: I32
     budget: I32
@@ -45,12 +47,15 @@ def compile_terms(options: Iterable[Option], budget_index: Mapping[str, int]) ->
     """Return options as arrays, in their order; `budget_index` numbers the budgets that they name."""
     component_ptr, ceilings, budget_ptr, budgets = [0], list[int](), [0], list[int]()
     rates, least, caps, fixed = list[int](), list[int](), list[int](), list[bool]()
+    begins, ends = list[int](), list[int]()
     for option in options:
         ceilings.append(PPM if option.ceiling_ppm is None else option.ceiling_ppm)
         for component in option.components:
             rates.append(component.rate_ppm)
             least.append(component.min_fen)
             caps.append(limits.MAX_BUDGET_FEN if component.cap_fen is None else component.cap_fen)
+            begins.append(component.from_fen)
+            ends.append(limits.MAX_BUDGET_FEN if component.to_fen is None else component.to_fen)
             fixed.append(component.fixed)
             budgets.extend(budget_index[name] for name in component.budgets)
             budget_ptr.append(len(budgets))
@@ -61,6 +66,8 @@ def compile_terms(options: Iterable[Option], budget_index: Mapping[str, int]) ->
         rate_ppm=np.array(rates, dtype=np.int64),
         min_fen=np.array(least, dtype=np.int64),
         cap_fen=np.array(caps, dtype=np.int64),
+        from_fen=np.array(begins, dtype=np.int64),
+        to_fen=np.array(ends, dtype=np.int64),
         fixed=np.array(fixed, dtype=np.bool_),
         budget_ptr=np.array(budget_ptr, dtype=np.int32),
         budget=np.array(budgets, dtype=np.int32),
@@ -82,7 +89,12 @@ def floor_rate(rate_ppm: int, amount: int) -> int:
 
 @lean
 def most(terms: Terms, component: int, cost: int, left: I64) -> int:
-    """Return the largest σ of a component for a contract of `cost` fen with `left` fen in each budget."""
+    """Return the largest σ of a component for a contract of `cost` fen with `left` fen in each budget.
+
+    Below 0, and so below every minimum, where the component is not for contracts of this amount.
+    """
+    if cost < terms.from_fen[component] or cost > terms.to_fen[component]:
+        return -1
     best = min(floor_rate(terms.rate_ppm[component], cost), terms.cap_fen[component])
     for index in range(terms.budget_ptr[component], terms.budget_ptr[component + 1]):
         best = min(best, left[terms.budget[index]])

@@ -1,0 +1,1 @@
+"""Contracts of confirmed reservations, their documents, and the applications for vouchers made against them."""

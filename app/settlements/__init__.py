@@ -1,0 +1,1 @@
+"""Delivery reports, settlement lines, redemptions and invoices."""
