@@ -232,7 +232,7 @@ async def test_what_was_paid_for_a_revoked_voucher_is_recovered_from_the_next_cl
     assert await owed(deal) == 17_000
     bazaar = deal.bazaar
     bazaar.clock.now = QUARTER_OVER.replace(year=2026, month=12)
-    following = await Deal(bazaar, hours=20, start=24 + 12, grants=(Granted(34_000),)).over()
+    following = await Deal(bazaar, hours=20, start=24 + 12, grants=(Granted(34_000),), opened=True).over()
     await following.report(following.period(0, 20))
     bazaar.clock.now = QUARTER_OVER
     approved = await following.decide(await following.claim(), "approve")
