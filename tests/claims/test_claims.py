@@ -17,7 +17,7 @@ from tests.settlements.deals import QUARTER_OVER, Deal, Granted, made_up
 
 pytestmark = pytest.mark.anyio
 HALF = Granted(17_000)
-WHY = {"reason": "proof_insufficient", "detail": "It is unsigned."}
+WHY: dict[str, Any] = {"reason": "proof_insufficient", "detail": "It is unsigned."}
 
 
 @pytest.fixture
@@ -189,7 +189,7 @@ async def test_a_rejected_line_is_claimed_again(deal: Deal) -> None:
     assert [line["redemption_id"] for line in again["lines"]] == [claim["lines"][0]["redemption_id"]]
     assert refusal(await deal.try_decide(approved, "approve")) == (409, "claim_state")
     assert refusal(await deal.try_decide(approved, "pay", amount_fen=8_499)) == (422, "claim_payment_differs")
-    late = {"amount_fen": 8_500, "paid_at": "2027-01-02T00:00:01Z"}
+    late: dict[str, Any] = {"amount_fen": 8_500, "paid_at": "2027-01-02T00:00:01Z"}
     assert refusal(await deal.try_decide(approved, "pay", **late)) == (422, "paid_in_future")
     assert refusal(await deal.try_decide(approved, "pay", version=1, amount_fen=8_500)) == (412, "stale")
     paid = await deal.pay_claim(approved)
@@ -313,12 +313,12 @@ async def test_a_repeated_submission_has_one_effect(deal: Deal) -> None:
 
 
 async def test_signals_are_stored_for_the_desk(bazaar: Bazaar) -> None:
-    """Affiliated sides, a price half as high again, a voucher redeemed ahead of delivery, and one file as two proofs."""
+    """Affiliated sides, a price fifteen times the last, and a voucher redeemed ahead of delivery."""
     usual = await Deal(bazaar, grants=(Granted(100),)).over()
     bazaar.clock.now = usual.starts_at - timedelta(minutes=30)
     org, other = (encode_id("org", actor.org_id) for actor in (bazaar.buyer, bazaar.supplier))
-    path = f"/v1/organisations/{org}/affiliations"
-    made = await bazaar.desk.client.post(path, json={"other_org_id": other, "valid_from": "2026-01-01"})
+    body = {"org_id": org, "other_org_id": other, "valid_from": "2026-01-01", "evidence": "Register."}
+    made = await bazaar.desk.client.post("/v1/affiliations", json=body)
     assert made.status_code == 201, made.text
     deal = Deal(
         bazaar, hours=20, start=24, price_fen=12_750, payment=Payment.PREPAID, grants=(Granted(30_000),), opened=True
@@ -370,7 +370,7 @@ async def test_a_claim_after_its_time(bazaar: Bazaar) -> None:
     await deal.report(deal.period(0, 10))
     assert refusal(await deal.try_claim("monthly")) == (422, "other_period")
     end = datetime(2026, 12, 31, 16, tzinfo=UTC)
-    claim = {"period": "2026-12", "kinds": ("invoice",)}
+    claim: dict[str, Any] = {"period": "2026-12", "kinds": ("invoice",)}
     bazaar.clock.now = end - timedelta(seconds=1)
     assert refusal(await deal.try_claim("monthly", **claim)) == (409, "claim_period_not_over")
     bazaar.clock.now = end + timedelta(days=30)
