@@ -59,7 +59,9 @@ class ClaimMethods(Resource):
     def upload_proof(self, name: str, content: bytes = b"", *, claimant_org_id: str | None = None) -> Call[DocumentOut]:
         """Upload a PDF, PNG or JPEG, of at most 10 MiB, that a claim will name (the claimant, the desk for one)."""
         query = {"claimant_org_id": claimant_org_id}
-        return Call("POST", "/v1/claim-proofs", query, files=((name, content),), files_field="file", keyed=True)
+        form = {"kind": "claim_proof"}
+        files = ((name, content),)
+        return Call("POST", "/v1/claim-proofs", query, form=form, files=files, files_field="file", keyed=True)
 
     @method
     def proof(self, claim_id: str, document_id: str) -> Call[bytes]:
