@@ -101,7 +101,8 @@ async def test_the_database_refuses_what_the_service_never_does(paid: Deal, data
              "claim_line_transition"),
             (("INSERT INTO claim_line SELECT gen_random_uuid(), claim_id, claimant_org_id, redemption_id,"
              " settlement_id, voucher_id, amount_fen, state, NULL, NULL,"
-             " (SELECT id FROM ledger_transfer WHERE kind = 'single' LIMIT 1) FROM claim_line LIMIT 1"), "claim_line_one_live_claim"),
+             " (SELECT id FROM ledger_transfer WHERE kind = 'single' LIMIT 1) FROM claim_line LIMIT 1"),
+             "claim_line_one_live_claim"),
             ("DELETE FROM claim", None),
             ("DELETE FROM claim_line", None),
             ("UPDATE claim_proof SET kind = 'x'", None),
