@@ -73,6 +73,7 @@ from app.kit.uploads import NOT_MULTIPART, UPLOAD_TOO_LARGE
 from app.kit.writes import Answer, Writer, check_if_match, etag
 from app.settlements.errors import PAID_LATER
 from app.vouchers.endpoints import ProgrammeId
+from app.vouchers.service import get_programme
 
 router = APIRouter(tags=["claims"])
 
@@ -320,12 +321,13 @@ async def make_advance(
     "/programmes/{programme_id}/advances",
     summary="List advances of a reserve fund",
     description="One's own, in the order they were made; all for the desk and auditors.",
-    responses=problems(UNAUTHENTICATED, NOT_APPROVED, BAD_CURSOR, ONE_CURSOR),
+    responses=problems(*_READ, BAD_CURSOR, ONE_CURSOR),
 )
 async def list_advances(
     programme_id: ProgrammeId, caller: Anyone, session: Reading, context: Context, page: Paging
 ) -> Page[AdvanceOut]:
     """Return a page of a programme's advances."""
+    await get_programme(session, programme_id)
     rows, has_more, cursors = await repository.list_advances(
         session,
         caller,

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from app.contracts.models import Payment
 from app.kit.db import SYSTEM
@@ -283,6 +284,33 @@ async def test_an_advance_above_a_claim_is_netted_over_several(bazaar: Bazaar) -
         paid = await deal.pay_claim(await deal.decide(claim, "approve"))
         amounts.append((paid["netted_fen"], paid["cash_fen"]))
     assert amounts == [(1_000_000, 0), (500_000, 500_000)]
+
+
+async def test_a_stranger_sees_and_writes_nothing_of_claims(bazaar: Bazaar, make_actor: MakeActor) -> None:
+    deal = await Deal(bazaar, cards=40, price_fen=10_000, grants=(Granted(2_000_000, "chengdu-2023"),)).over()
+    assert (await advance(bazaar, "chengdu-2023", 1)).status_code == 201
+    await deal.report(deal.period(0, 10))
+    bazaar.clock.now = QUARTER_OVER
+    await deal.claim("chengdu-2023", kinds=("contract", "settlement", "delivery record"))
+    seen: dict[str, list[int]] = {}
+    for actor in (bazaar.supplier, bazaar.buyer, await make_actor("supplier"), bazaar.desk):
+        async with bazaar.database.read(actor.caller.scope) as session:
+            for table in ("claim", "claim_line", "claim_proof", "advance"):
+                rows = await session.scalar(text(f"SELECT count(*) FROM {table}"))  # noqa: S608  names of tables
+                seen.setdefault(table, []).append(rows or 0)
+    assert seen == {
+        "claim": [1, 0, 0, 1],
+        "claim_line": [1, 0, 0, 1],
+        "claim_proof": [3, 0, 0, 3],
+        "advance": [1, 0, 0, 1],
+    }
+    for statement in (
+        "UPDATE claim SET version = 9",
+        "UPDATE claim_line SET state = 'approved'",
+    ):
+        async with bazaar.database.write(bazaar.supplier.caller.scope) as session:
+            done = await session.execute(text(statement))
+            assert done.rowcount == 0, statement  # pyright: ignore[reportAttributeAccessIssue]  of a cursor's result
 
 
 async def test_two_submissions_of_one_redemption(deal: Deal) -> None:
