@@ -9,7 +9,7 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
 	--no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint check faults bench bench-full lock clean
+.PHONY: help install demo test lint check faults bench bench-short lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 12
@@ -41,11 +41,11 @@ check: lint test ## lint and test
 faults: $(INSTALLED) ## kill service, worker, solver and PostgreSQL under load and in clearings, then check that nothing was lost
 	CARDHOUR_FAULT_ROUNDS=$(FAULT_ROUNDS) $(BIN)/python -m pytest -q tests/faults
 
-bench: $(INSTALLED) ## benchmarks, as JSON, in about three minutes: the guard, the ledger, small clearings
-	@$(BIN)/python benchmarks/all.py
+bench: $(INSTALLED) ## all benchmarks, as JSON, in about an hour; writes the engine's table into docs/benchmarks.md
+	@$(BIN)/python benchmarks/all.py --scale full --markdown docs/benchmarks.md
 
-bench-full: $(INSTALLED) ## the clearing engine against all of its bars (an hour and a half); writes docs/benchmarks.md
-	@$(BIN)/python benchmarks/clearing.py --scale full --verify --markdown docs/benchmarks.md
+bench-short: $(INSTALLED) ## benchmarks, as JSON, in about five minutes: the guard, the ledger, small clearings
+	@$(BIN)/python benchmarks/all.py
 
 lock: ## pin and hash the dependencies again (needs uv)
 	$(COMPILE) pyproject.toml --extra fast --extra pdf --extra plot -o requirements/base.txt

@@ -8,7 +8,7 @@ Row = dict[str, Any]
 Rows = Mapping[str, Row]
 Judged = tuple[str, bool, bool]
 # What CI holds at a fixed work limit: a little below what the engine reached when these were set.
-GUARDS: Final = {"guard-sample": (1.19, 0.03), "guard-scarce": (1.25, 0.08)}
+GUARDS: Final = {"guard-sample": (1.22, 0.012), "guard-scarce": (1.31, 0.06)}
 
 
 @dataclass(frozen=True)

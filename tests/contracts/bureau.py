@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import httpx
 
@@ -60,6 +61,7 @@ class Bureau:
     bazaar: Bazaar
     database: Database
     worker: Database
+    by_hand: list[UUID]
 
     async def open(self) -> "Bureau":
         """Store the programmes, open them for the year, and record that the buyer is clean."""
@@ -168,6 +170,7 @@ class Bureau:
             )
             await ledger.post_transfers(session, [transfer])
             await life.set_exhausted(session, [row])
+        self.by_hand.append(transfer.id)
 
     async def give_back(self, voucher: Any, amount_fen: int) -> None:
         """Give back of what a voucher redeemed, as the correction of a settlement does."""
@@ -181,6 +184,7 @@ class Bureau:
             )
             await ledger.post_transfers(session, [transfer])
             await life.set_exhausted(session, [row])
+        self.by_hand.append(transfer.id)
 
     async def refresh(self, reservation: Any) -> None:
         """Set a reservation's subsidy anew, as whoever gives back does."""

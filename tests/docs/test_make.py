@@ -14,8 +14,8 @@ from tests.docs.runner import ROOT
         ("demo", "/cardhour demo"),
         ("test", "-m pytest"),
         ("check", "basedpyright"),
-        ("bench", "benchmarks/all.py"),
-        ("bench-full", "benchmarks/clearing.py --scale full"),
+        ("bench", "benchmarks/all.py --scale full"),
+        ("bench-short", "benchmarks/all.py"),
     ],
 )
 def test_a_target_does_what_the_documents_say(target: str, does: str) -> None:

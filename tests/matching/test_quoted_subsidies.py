@@ -62,8 +62,9 @@ async def fair(bazaar: Bazaar, app_database: Database) -> Fair:
 async def everything_holds_afterwards(database_url: URL, app_database: Database):
     yield
     database = Database(database_url.set(username="cardhour_auditor"), role="cardhour_auditor", pool_size=1)
-    assert [finding.told for finding in await verify(database) if not finding.holds] == []
+    findings = await verify(database)
     await database.dispose()
+    assert [finding.told for finding in findings if not finding.holds] == []
 
 
 async def test_a_quote_is_net_and_its_booking_earmarks_what_it_said(fair: Fair) -> None:

@@ -75,8 +75,9 @@ async def fair(bazaar: Bazaar, app_database: Database) -> Fair:
 async def auditor_database(database_url, app_database: Database):
     database = Database(database_url.set(username="cardhour_auditor"), role="cardhour_auditor", pool_size=1)
     yield database
-    assert [finding.told for finding in await verify(database) if not finding.holds] == []
+    findings = await verify(database)
     await database.dispose()
+    assert [finding.told for finding in findings if not finding.holds] == []
 
 
 @pytest.fixture(autouse=True)

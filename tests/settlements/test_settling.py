@@ -18,8 +18,9 @@ HALF = Granted(17_000)
 async def auditor_database(database_url, app_database: Database):
     database = Database(database_url.set(username="cardhour_auditor"), role="cardhour_auditor", pool_size=1)
     yield database
-    assert [finding.told for finding in await verify(database) if not finding.holds] == []
+    findings = await verify(database)
     await database.dispose()
+    assert [finding.told for finding in findings if not finding.holds] == []
 
 
 @pytest.fixture(autouse=True)

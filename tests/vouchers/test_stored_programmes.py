@@ -45,7 +45,7 @@ async def test_a_text_that_is_no_programme(app_database: Database) -> None:
         "TRUNCATE programme_year CASCADE",
         "UPDATE voucher SET amount_fen = 1",
         "DELETE FROM voucher",
-        "TRUNCATE voucher",
+        "TRUNCATE voucher CASCADE",
     ],
 )
 async def test_what_is_stored_never_changes(grants: Grants, buyer: Actor, database_url: URL, statement: str) -> None:

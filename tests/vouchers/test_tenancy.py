@@ -54,6 +54,7 @@ async def test_lists_are_ones_own(
     [voucher] = (await buyer.client.get("/v1/vouchers")).json()["data"]
     assert voucher | {"id": "", "created_at": ""} == {
         "id": "",
+        "kind": "contract",
         "reservation_id": encode_id("rsv", reservation),
         "buyer_org_id": encode_id("org", buyer.org_id),
         "programme": PROGRAMME,
@@ -61,9 +62,16 @@ async def test_lists_are_ones_own(
         "tier": "general",
         "year": 2026,
         "amount_fen": 10,
+        "issued_fen": None,
+        "rate_ppm": None,
         "currency": "CNY",
         "state": "earmarked",
+        "reason_code": None,
+        "reason_detail": None,
         "created_at": "",
+        "issued_at": None,
+        "expires_at": None,
+        "version": 1,
     }
 
 
@@ -97,7 +105,7 @@ async def test_filters_and_pages(grants: Grants, desk: Actor, buyer: Actor) -> N
 @pytest.mark.parametrize(
     ("path", "query"),
     [
-        ("/v1/vouchers", {"state": "issued"}),
+        ("/v1/vouchers", {"state": "spent"}),
         ("/v1/vouchers", {"reservation_id": "org_1"}),
         ("/v1/ledger/transfers", {"subject": "x"}),
         ("/v1/ledger/transfers", {"kind": "gift"}),

@@ -2,8 +2,8 @@
 
 Phases, each anytime: (1) first come first served, so that the result is never worse; (2) prices, which also give the
 certificate; (3) greedy on reduced values; (4) ruin-and-recreate; (5) where the prices leave few enough pairs, CP-SAT on
-those with the plan as a hint, which may prove optimality; (6) whatever still fits is placed, and the budgets are shared
-out by weight.
+those with the plan as a hint, which may prove optimality, and else on one piece after another; (6) whatever still fits
+is placed, and the budgets are shared out by weight.
 """
 
 from dataclasses import dataclass
@@ -18,15 +18,17 @@ from app.matching.core.columns import Columns
 from app.matching.core.config import Objective
 from app.matching.core.cpsat import build_model, count_intervals, objectives, solve_model, surplus_scale
 from app.matching.core.fcfs import fill_up, serve_in_order, submission_order
-from app.matching.core.guide import Guide, guide_of
+from app.matching.core.guide import Guide, guide_of, without_narrow
 from app.matching.core.objective import rank, stages
 from app.matching.core.outcome import Duals, Match
+from app.matching.core.pieces import improve_pieces
 from app.matching.core.plan import Plan, copy_plan, take
 from app.matching.core.prices import PriceSearch, integer_duals, reduced_values
 from app.matching.core.search import Search
 from app.matching.core.sharing import share_out
 from app.matching.core.watch import WORK_UNIT, Watch
 
+I64 = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 PASSES: Final = 200
@@ -48,7 +50,8 @@ COLD_UNTIL: Final = 0.05
 ROUNDS_PER_BLOCK: Final = 500
 COLD_FROM: Final = 0.95
 EXACT_INTERVALS: Final = 6_000
-EXACT_FROM: Final = 0.65
+EXACT_FROM: Final = 0.5
+EXACT_SHARE: Final = 0.4
 # Of floating-point sums, relative.
 ROUNDING: Final = 1e-9
 EXACT_DETERMINISTIC_PER_WORK: Final = 0.05
@@ -167,18 +170,29 @@ def run_clear(columns: Columns, pinned: Plan, watch: Watch) -> tuple[Best, Duals
     watch.tell("first come", best.key[0], None)
     search = find_prices(columns, watch, PRICE_SHARE, best)
     bound = search.best_value / columns.lexicographic_scale
-    primal = _greedy(columns, search, pinned, best, watch)
+    guide = guide_of(columns, search.rows, search.best, search.best_reduced)
+    primal = _greedy(columns, search, without_narrow(columns, guide), pinned, best, watch)
     watch.tell("greedy", best.key[0], bound)
-    proved, own = _exact(columns, primal.guide, search, best, watch, QUICK_SHARE)
+    proved, own = _exact(columns, guide, search, best, watch, QUICK_SHARE)
     if not proved:
-        _recreate(primal, best, watch, search, EXACT_FROM if own is not None else 1.0)
-        proved, own = _exact(columns, primal.guide, search, best, watch, 1.0)
+        small = count_intervals(columns, promising(columns, guide, search, best)) <= EXACT_INTERVALS
+        _recreate(primal, best, watch, search, EXACT_FROM if small else 1.0)
+        proved, own = _exact(columns, guide, search, best, watch, EXACT_SHARE if small else 1.0)
+        if small and not proved and columns.config.objective is Objective.SURPLUS:
+            watch.tell("pieces", best.key[0], bound)
+            improve_pieces(
+                columns,
+                lambda: (promising(columns, guide, search, best), needed(columns, search, best)),
+                lambda: best.plan,
+                best.offer,
+                watch,
+            )
+            proved = own is not None and best.key[0] >= own
     return best, integer_duals(columns, search.rows, search.best), proved, own
 
 
-def _greedy(columns: Columns, search: PriceSearch, pinned: Plan, best: Best, watch: Watch) -> Search:
+def _greedy(columns: Columns, search: PriceSearch, guide: Guide, pinned: Plan, best: Best, watch: Watch) -> Search:
     """Insert by reduced value: first what gains at the prices, then whatever fits."""
-    guide = guide_of(columns, search.rows, search.best, search.best_reduced)
     # Below 0 too: how far a request is from gaining at the prices.
     nearest, _ = reduced_values(columns, search.rows, search.best, -np.inf)
     top = np.zeros(nearest.size, dtype=np.float64)
@@ -200,7 +214,7 @@ def _recreate(primal: Search, best: Best, watch: Watch, search: PriceSearch, unt
     columns = primal.columns
     bound = search.best_value / columns.lexicographic_scale
     # The worths leave out what the budgets are worth at their prices.
-    ceiling = search.best_value - float(np.dot(search.best.budget, columns.budget_limit))
+    ceiling = search.best_value - float(np.dot(primal.guide.budget, columns.budget_limit))
     began = watch.fraction()
     rounds, heat, shown = 0, 0.0, began
     while not watch.spent(until) and primal.requests.size:
@@ -238,6 +252,20 @@ def promising(columns: Columns, guide: Guide, search: PriceSearch, best: Best) -
     return search.best_value - distance >= best.key[0] - 1.0 - ROUNDING * search.best_value
 
 
+def needed(columns: Columns, search: PriceSearch, best: Best) -> I64:
+    """Return how many blocks of each request every better plan has placed.
+
+    By weak duality a plan that leaves a block out is worth no more than the bound less the request's reduced value.
+    """
+    blocks = columns.demand.blocks.astype(np.int64)
+    if columns.pin_request.size or columns.config.objective is not Objective.SURPLUS:
+        return np.zeros_like(blocks)
+    slack = search.best_value * (1.0 + ROUNDING) - (best.key[0] - 1.0)
+    with np.errstate(divide="ignore"):
+        spare = np.floor(slack / np.maximum(search.best_reduced, 0.0))
+    return np.maximum(0, blocks - np.minimum(spare, blocks).astype(np.int64))
+
+
 def _exact(
     columns: Columns, guide: Guide, search: PriceSearch, best: Best, watch: Watch, share: float
 ) -> tuple[bool, int | None]:
@@ -249,7 +277,7 @@ def _exact(
     if count_intervals(columns, kept) > EXACT_INTERVALS:
         return False, None
     requests = np.unique(columns.pairs.request[kept]).tolist()
-    direct = build_model(columns, requests, kept)
+    direct = build_model(columns, requests, kept, needed=needed(columns, search, best))
     if not requests or not objectives(direct):
         return True, None
     seconds, work = watch.left(share)

@@ -1,6 +1,7 @@
 """One direct CP-SAT model of a clearing: optional intervals, cumulative capacity, integer amounts of subsidy.
 
-The honest rival of `core.clear`, its finisher on small instances, and what decides whether pins can hold together.
+The honest rival of `core.clear`, its finisher on small instances, what improves pieces of larger ones (`core.pieces`),
+and what decides whether pins can hold together.
 Each constraint family is added by the function of the name that `core.constraints` gives it.
 """
 
@@ -8,6 +9,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -17,9 +19,11 @@ from ortools.sat.python import cp_model
 from app.kit.money import PPM
 from app.matching.core.columns import NONE, Columns
 from app.matching.core.config import Objective
-from app.matching.core.plan import Plan, empty_plan, put
+from app.matching.core.plan import Plan, copy_plan, empty_plan, put
 from app.matching.core.sigma import WIDTH
 
+I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 MAX_INTERVALS: Final = 1_500_000
@@ -36,6 +40,7 @@ class Block:
 
     request: int
     placed: cp_model.IntVar
+    is_needed: bool
     starts: dict[int, cp_model.IntVar] = field(default_factory=dict[int, cp_model.IntVar])
     present: dict[int, cp_model.IntVar] = field(default_factory=dict[int, cp_model.IntVar])
     chosen: dict[tuple[int, int], cp_model.IntVar] = field(default_factory=dict[tuple[int, int], cp_model.IntVar])
@@ -46,19 +51,26 @@ class Block:
 
 @dataclass
 class Direct:
-    """The model under construction."""
+    """The model under construction; what the plan `around` it holds stays as it is."""
 
     columns: Columns
+    around: Plan
     model: cp_model.CpModel
     blocks: dict[int, Block]
     spent: dict[int, list[cp_model.IntVar]]
     kept: Mask
+    needed: I64
     exhausted: dict[int, cp_model.IntVar] = field(default_factory=dict[int, cp_model.IntVar])
 
     def pairs_of(self, request: int) -> list[int]:
         """Return the positions of a request's pairs in the model."""
         low, high = (int(end) for end in self.columns.demand.pair_ptr[request : request + 2])
         return (np.flatnonzero(self.kept[low:high]) + low).tolist()
+
+    def slots_of(self, request: int) -> list[int]:
+        """Return the slots of a request that the model fills: those empty in the plan around it."""
+        low, high = (int(end) for end in self.columns.demand.slot_ptr[request : request + 2])
+        return (np.flatnonzero(self.around.pair[low:high] < 0) + low).tolist()
 
     def start_of(self, slot: int, pair: int) -> cp_model.IntVar:
         """Return the start variable that a block's pairs of one alternative share."""
@@ -70,8 +82,21 @@ def count_intervals(columns: Columns, kept: Mask) -> int:
     return int(columns.demand.blocks[columns.pairs.request[kept]].sum())
 
 
-def build_model(columns: Columns, requests: Sequence[int], kept: Mask | None = None) -> Direct:
+def build_model(
+    columns: Columns,
+    requests: Sequence[int],
+    kept: Mask | None = None,
+    around: Plan | None = None,
+    needed: I64 | None = None,
+) -> Direct:
     """Return the constraints of a clearing of these requests alone, over all of their pairs or those `kept`.
+
+    Args:
+        columns: The whole clearing.
+        requests: Whose empty slots the model fills.
+        kept: Pairs that it may use; by default all of the requests'.
+        around: A plan that stays as it is, so that there is only what it leaves; by default an empty one.
+        needed: For each request of the clearing, how many of its blocks are placed at least; by default none.
 
     Raises:
         ModelTooLargeError: if there would be too many intervals.
@@ -81,7 +106,10 @@ def build_model(columns: Columns, requests: Sequence[int], kept: Mask | None = N
     count = count_intervals(columns, kept)
     if count > MAX_INTERVALS:
         raise ModelTooLargeError(f"the direct model has {count} intervals, at most {MAX_INTERVALS} are built")
-    direct = Direct(columns, cp_model.CpModel(), {}, defaultdict(list), kept)
+    around = empty_plan(columns) if around is None else around
+    if needed is None:
+        needed = np.zeros(columns.demand.blocks.size, dtype=np.int64)
+    direct = Direct(columns, around, cp_model.CpModel(), {}, defaultdict(list), kept, needed)
     for request in requests:
         blocks(direct, request)
     capacity(direct)
@@ -93,15 +121,15 @@ def build_model(columns: Columns, requests: Sequence[int], kept: Mask | None = N
     return direct
 
 
-def _starts(columns: Columns, pair: int) -> cp_model.Domain:
-    """Return the feasible starts of a pair on the empty market."""
+def _starts(columns: Columns, free: I32, pair: int) -> cp_model.Domain:
+    """Return the feasible starts of a pair on what is free."""
     first, last = int(columns.pairs.first[pair]), int(columns.pairs.last[pair])
-    if not columns.pairs.ragged[pair]:
-        return cp_model.Domain(first, last)
     supply, offer = columns.supply, int(columns.pairs.offer[pair])
     row = int(supply.row_ptr[offer]) - int(supply.first_hour[offer])
     hours = int(columns.pairs.hours[pair])
-    enough = supply.capacity[row + first : row + last + hours] >= columns.pairs.cards[pair]
+    enough = free[row + first : row + last + hours] >= columns.pairs.cards[pair]
+    if enough.all():
+        return cp_model.Domain(first, last)
     sums = np.concatenate(([0], np.cumsum(enough)))
     feasible = np.flatnonzero(sums[hours:] - sums[:-hours] == hours) + first
     return cp_model.Domain.from_values(feasible.tolist())
@@ -115,23 +143,30 @@ def blocks(direct: Direct, request: int) -> None:
     """Σ x ≤ B_q, and = 0 or ≥ M_q: each block takes one pair at most, blocks are taken in order."""
     columns, model = direct.columns, direct.model
     demand, alternatives = columns.demand, columns.pairs.alternative
-    first = int(demand.slot_ptr[request])
-    slots = range(first, first + int(demand.blocks[request]))
-    for slot in slots:
-        block = Block(request, model.new_bool_var(""))
+    slots = direct.slots_of(request)
+    held = int(demand.blocks[request]) - len(slots)
+    for number, slot in enumerate(slots, held):
+        is_needed = number < int(direct.needed[request])
+        block = Block(request, model.new_constant(1) if is_needed else model.new_bool_var(""), is_needed)
         for pair in direct.pairs_of(request):
             block.present[pair] = model.new_bool_var("")
-            domain = _starts(columns, pair)
+            domain = _starts(columns, direct.around.free, pair)
             alternative = int(alternatives[pair])
             if alternative not in block.starts:
                 low, high = int(demand.earliest[request]), int(demand.deadline[request])
                 block.starts[alternative] = model.new_int_var(low, high - int(columns.pairs.hours[pair]), "")
             _enforce(model.add_linear_expression_in_domain(block.starts[alternative], domain), block.present[pair])
-        model.add(sum(block.present.values()) == block.placed)
+        if is_needed:
+            # In this form CP-SAT takes what every choice is worth out of the objective.
+            model.add_exactly_one(block.present.values())
+        else:
+            model.add(sum(block.present.values()) == block.placed)
         direct.blocks[slot] = block
-    for slot in slots[1:]:
-        model.add_implication(direct.blocks[slot].placed, direct.blocks[slot - 1].placed)
-    least = int(demand.min_blocks[request])
+    for before, slot in pairwise(slots):
+        model.add_implication(direct.blocks[slot].placed, direct.blocks[before].placed)
+    least = int(demand.min_blocks[request]) - held
+    if held and least > 0:
+        raise ValueError("the plan around holds fewer blocks of a request than it wants at least")
     if least > 1:
         model.add_implication(direct.blocks[slots[0]].placed, direct.blocks[slots[least - 1]].placed)
 
@@ -151,12 +186,9 @@ def capacity(direct: Direct) -> None:
 
 def _hourly(direct: Direct, offer: int, found: list[tuple[int, int]]) -> None:
     """Linear rows give CP-SAT a far better bound than a cumulative where nothing can move."""
-    columns = direct.columns
-    pairs, supply = columns.pairs, columns.supply
+    pairs, supply, free = direct.columns.pairs, direct.columns.supply, direct.around.free
     row = int(supply.row_ptr[offer]) - int(supply.first_hour[offer])
-    edges = (
-        np.flatnonzero(np.diff(supply.capacity[row + int(supply.first_hour[offer]) : supply.row_ptr[offer + 1]])) + 1
-    )
+    edges = np.flatnonzero(np.diff(free[supply.row_ptr[offer] : supply.row_ptr[offer + 1]])) + 1
     # Only where something begins or the capacity changes can an hour be fuller than the one before.
     hours = {int(pairs.first[pair]) for _, pair in found} | {int(edge + supply.first_hour[offer]) for edge in edges}
     for hour in sorted(hours):
@@ -166,7 +198,7 @@ def _hourly(direct: Direct, offer: int, found: list[tuple[int, int]]) -> None:
             if pairs.first[pair] <= hour < pairs.first[pair] + pairs.hours[pair]
         ]
         if running:
-            direct.model.add(sum(running) <= int(supply.capacity[row + hour]))
+            direct.model.add(sum(running) <= int(free[row + hour]))
 
 
 def _cumulative(direct: Direct, offer: int, found: list[tuple[int, int]]) -> None:
@@ -178,7 +210,7 @@ def _cumulative(direct: Direct, offer: int, found: list[tuple[int, int]]) -> Non
         hours, present = int(columns.pairs.hours[pair]), direct.blocks[slot].present[pair]
         intervals.append(model.new_optional_fixed_size_interval_var(direct.start_of(slot, pair), hours, present, ""))
         demands.append(int(columns.pairs.cards[pair]))
-    profile = supply.capacity[supply.row_ptr[offer] : supply.row_ptr[offer + 1]]
+    profile = direct.around.free[supply.row_ptr[offer] : supply.row_ptr[offer + 1]]
     top = int(profile.max(initial=0))
     edges = np.flatnonzero(np.diff(profile)) + 1
     for low, high in zip([0, *edges], [*edges, profile.size], strict=True):
@@ -224,7 +256,7 @@ def _option(
     for component in terms.components:
         names = [columns.instance.budget_index[name] for name in component.budgets]
         full = component.full_fen(cost)
-        high = min([full, *(int(columns.budget_limit[name]) for name in names)])
+        high = min([full, *(int(direct.around.left[name]) for name in names)])
         if high < component.min_fen:
             return None
         highs.append((full, high, names))
@@ -266,7 +298,7 @@ def _fixed(
 def budgets(direct: Direct) -> None:
     """Σ σ ≤ R_j; a budget counts as exhausted where the sum is R_j."""
     for name, spent in sorted(direct.spent.items()):
-        limit = int(direct.columns.budget_limit[name])
+        limit = int(direct.around.left[name])
         direct.model.add(sum(spent) <= limit)
         if name in direct.exhausted:
             _enforce(direct.model.add(sum(spent) == limit), direct.exhausted[name])
@@ -284,20 +316,22 @@ def shares(direct: Direct) -> None:
             for row in {own, other} - {-1}:
                 rows[row].append(use * present)
     for row, terms in sorted(rows.items()):
-        direct.model.add(sum(terms) <= int(columns.share_limit[row]))
+        direct.model.add(sum(terms) <= int(direct.around.share_left[row]))
 
 
 def pins(direct: Direct) -> None:
-    """Each pin of these requests has a block on its offer, at its start where it names one."""
+    """Each pin of these requests has a block on its offer, at its start where it names one.
+
+    The plan around the model holds no block of a pinned request.
+    """
     columns, model = direct.columns, direct.model
     requests = {block.request for block in direct.blocks.values()}
     for index in range(columns.pin_request.size):
         request, start = int(columns.pin_request[index]), int(columns.pin_start[index])
         if request not in requests:
             continue
-        first = int(columns.demand.slot_ptr[request])
         held: list[cp_model.IntVar] = []
-        for slot in range(first, first + int(columns.demand.blocks[request])):
+        for slot in direct.slots_of(request):
             for pair, present in direct.blocks[slot].present.items():
                 if columns.pairs.offer[pair] != columns.pin_offer[index]:
                     continue
@@ -426,7 +460,7 @@ def solve_model(
 
 def _plan(direct: Direct, solver: cp_model.CpSolver) -> Plan:
     columns = direct.columns
-    plan = empty_plan(columns)
+    plan = copy_plan(direct.around)
     for slot, block in direct.blocks.items():
         for pair, present in block.present.items():
             if not solver.boolean_value(present):
@@ -448,13 +482,14 @@ def _hint(direct: Direct, plan: Plan) -> None:
     direct.model.clear_hints()
     columns = direct.columns
     for request in {block.request for block in direct.blocks.values()}:
-        first = int(columns.demand.slot_ptr[request])
-        slots = range(first, first + int(columns.demand.blocks[request]))
+        slots = direct.slots_of(request)
         # Blocks are taken in order in the model; a plan may have them anywhere.
         held = [slot for slot in slots if plan.pair[slot] >= 0]
         for slot, source in zip(slots, [*held, *([None] * (len(slots) - len(held)))], strict=True):
             block = direct.blocks[slot]
-            direct.model.add_hint(block.placed, source is not None)
+            # A hint may not name the constant of a block that is needed.
+            if not block.is_needed:
+                direct.model.add_hint(block.placed, source is not None)
             for pair, present in block.present.items():
                 here = source is not None and plan.pair[source] == pair
                 direct.model.add_hint(present, here)

@@ -1,13 +1,14 @@
 """What steers insertion: the prices as each gang feels them, and what a block is worth.
 
 A block's *worth* is its score plus (unit − Σμ) per fen of subsidy: a fen left in a budget counts at the budget's price,
-as somebody else takes it in the end.
+as somebody else takes it in the end. Of a budget that few draw on that isn't so: what one leaves, nobody may take, and
+it counts for nothing.
 """
 
 # NumPy's stubs type an element read at an untyped index as an array; compiled code reads scalars.
 # pyright: reportArgumentType=false, reportReturnType=false
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,10 @@ from app.matching.core.sigma import WIDTH, Terms, best_option
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
+
+
+# So many requests draw on a budget whose price steers insertion.
+WIDE: Final = 100
 
 
 class Guide(NamedTuple):
@@ -54,11 +59,37 @@ def guide_of(columns: Columns, rows: Rows, prices: Prices, reduced: F64) -> Guid
         pair_at=rows.pair_at,
         least=least,
         worth=worth,
-        ranked=np.lexsort((np.arange(pairs.offer.size), least - worth, pairs.request)).astype(np.int32),
+        ranked=_ranked(pairs, worth - least),
         budget=prices.budget,
         sigma_score=columns.sigma_score,
         reduced=reduced,
     )
+
+
+def without_narrow(columns: Columns, guide: Guide) -> Guide:
+    """Return the guide without the prices of budgets that fewer than `WIDE` requests draw on."""
+    budget = np.where(_draws(columns) < WIDE, 0.0, guide.budget)
+    worth = np.zeros_like(guide.worth)
+    _free_worth(columns.pairs, columns.terms, columns.budget_limit, columns.sigma_score, budget, worth)
+    return guide._replace(budget=budget, worth=worth, ranked=_ranked(columns.pairs, worth - guide.least))
+
+
+def _ranked(pairs: Pairs, reduced: F64) -> I32:
+    return np.lexsort((np.arange(reduced.size), -reduced, pairs.request)).astype(np.int32)
+
+
+def _draws(columns: Columns) -> I64:
+    """Return for each budget how many requests have an option that draws on it."""
+    pairs, terms = columns.pairs, columns.terms
+    # Pairs are in the order of their requests, and most of a request's have the same options.
+    told = np.stack((pairs.request, pairs.option_low, pairs.option_high))
+    fresh = np.flatnonzero(np.any(told[:, 1:] != told[:, :-1], axis=0)) + 1
+    drawn: set[tuple[int, int]] = set()
+    for at in [*range(min(1, told.shape[1])), *map(int, fresh)]:
+        first, last = (int(terms.budget_ptr[terms.component_ptr[int(option)]]) for option in told[1:, at])
+        drawn.update((int(told[0, at]), int(budget)) for budget in terms.budget[first:last])
+    budgets = np.fromiter((budget for _, budget in drawn), dtype=np.int64, count=len(drawn))
+    return np.bincount(budgets, minlength=columns.budget_limit.size)
 
 
 @lean

@@ -11,6 +11,7 @@ from app.matching.core.columns import build_columns
 from app.matching.core.config import Method, SolverConfig
 from app.matching.core.guide import guide_of
 from app.matching.core.instance import Alternative, Budget, Chip, Component, Instance, Offer, Option, Request
+from app.matching.core.pieces import freed
 from app.matching.core.plan import empty_plan
 from app.matching.core.prices import PriceSearch
 from app.matching.core.search import Search
@@ -58,6 +59,7 @@ def warm_up() -> None:
     primal = Search(columns, empty_plan(columns), guide, config.seed, np.zeros(0, dtype=np.int64), requests)
     primal.greedy(requests, 1.0, 0.0)
     primal.improve(8, 0.0)
+    freed(columns, primal.plan, np.arange(len(instance.offers), dtype=np.int32))
 
 
 if __name__ == "__main__":

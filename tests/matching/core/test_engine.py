@@ -6,6 +6,7 @@ import pkgutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -14,11 +15,13 @@ from numba.core.registry import CPUDispatcher  # pyright: ignore[reportMissingTy
 
 import app.matching.core
 from app.matching.core import clear, compiled
+from app.matching.core.assemble import finished
 from app.matching.core.columns import Columns, build_columns
 from app.matching.core.config import Method, Objective, SolverConfig
-from app.matching.core.guide import guide_of
+from app.matching.core.guide import guide_of, without_narrow
 from app.matching.core.instance import Component, Instance, Option
-from app.matching.core.outcome import Status
+from app.matching.core.outcome import Duals, Status
+from app.matching.core.pieces import freed, improve_pieces
 from app.matching.core.plan import empty_plan
 from app.matching.core.prices import PriceSearch
 from app.matching.core.rows import build_rows
@@ -128,7 +131,7 @@ def test_the_search_keeps_its_own_books(seed: int) -> None:
 
 
 def test_the_exact_finish_keeps_all_that_an_optimum_needs() -> None:
-    left_out = 0
+    left_out = required = 0
     for seed in range(60):
         instance, config = random_market(seed)
         config = replace(config, method=Method.CPSAT, work_limit=20, pins=(), objective=Objective.SURPLUS)
@@ -142,6 +145,10 @@ def test_the_exact_finish_keeps_all_that_an_optimum_needs() -> None:
         guide = guide_of(columns, search.rows, search.best, search.best_reduced)
         kept = clear.promising(columns, guide, search, best)
         left_out += int((~kept).sum())
+        needed = clear.needed(columns, search, best)
+        required += int(needed.sum())
+        placed = Counter(instance.request_index[match.request] for match in exact.matches)
+        assert all(placed[index] >= least for index, least in enumerate(needed.tolist()))
         used = {
             (instance.request_index[match.request], match.alternative, instance.offer_index[match.offer])
             for match in exact.matches
@@ -152,6 +159,55 @@ def test_the_exact_finish_keeps_all_that_an_optimum_needs() -> None:
         )
         assert used <= found
     assert left_out > 0
+    assert required > 0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_pieces_improve_on_first_come_and_keep_the_rest_in_order(seed: int) -> None:
+    instance, config = larger(seed), SolverConfig(seed=seed)
+    columns = build_columns(instance, config)
+    best = clear.first_come(columns, empty_plan(columns))
+    before = best.key
+    all_pairs = np.ones(columns.pairs.offer.size, dtype=np.bool_)
+    none_needed = np.zeros(columns.demand.blocks.size, dtype=np.int64)
+    watch = Watch(time.monotonic, seconds=None, work=30, progress=None, cancelled=None)
+    improve_pieces(columns, lambda: (all_pairs, none_needed), lambda: best.plan, best.offer, watch)
+    assert best.key > before
+    outcome = finished(columns, best.matches, Duals(), proved=False)
+    verify(instance, config, outcome)
+
+
+def test_a_piece_leaves_no_request_with_too_few_blocks() -> None:
+    instance = market(
+        [offer("o1", 4, 100, 4), offer("o2", 4, 100, 4)],
+        [request("q1", 4, 4, 200, (0, 4), blocks=2, min_blocks=2), request("q2", 4, 4, 190, (0, 4))],
+    )
+    columns = build_columns(instance, SolverConfig())
+    plan = clear.first_come(columns, empty_plan(columns)).plan
+    around, requests = freed(columns, plan, np.array([0], dtype=np.int32))
+    assert (around.pair == plan.pair).all()
+    assert requests.tolist() == [1]
+    around, requests = freed(columns, plan, np.array([0, 1], dtype=np.int32))
+    assert (around.pair < 0).all()
+    assert (around.free == columns.supply.capacity).all()
+    assert requests.tolist() == [0, 1]
+
+
+def test_only_budgets_that_many_draw_on_steer() -> None:
+    buyers = ("b1", "b2")
+    pool = {"p/pool/2026": 10_000}
+    caps = {f"p/buyer/{buyer}/2026": 10_000 for buyer in buyers}
+    requests = [request(f"q{i:03d}", 1, 1, 80, (0, 4), buyer=buyers[i > 110]) for i in range(120)]
+    options = [option(buyer, budgets=("p/pool/2026", f"p/buyer/{buyer}/2026")) for buyer in buyers]
+    columns = build_columns(
+        market([offer("o1", 4, 100, 4)], requests, options=tuple(options), budgets=pool | caps), SolverConfig()
+    )
+    search = searched(columns)
+    guide = guide_of(columns, search.rows, search.best, search.best_reduced)
+    guide = guide._replace(budget=np.full(3, 0.25))
+    steering = without_narrow(columns, guide)
+    prices = dict(zip((budget.name for budget in columns.instance.budgets), steering.budget, strict=True))
+    assert prices == {"p/buyer/b1/2026": 0.25, "p/buyer/b2/2026": 0.0, "p/pool/2026": 0.25}
 
 
 def _compiled() -> dict[str, int]:
