@@ -12,7 +12,8 @@ from app.ledger.endpoints import router as ledger
 from app.matching.clearing_endpoints import router as clearings
 from app.matching.endpoints import router as matching
 from app.matching.price_endpoints import router as prices
-from app.reports.endpoints import router as reports
+from app.reports.endpoints import reports
+from app.reports.endpoints import router as pictures
 from app.reservations.endpoints import router as reservations
 from app.settlements.endpoints import router as settlements
 from app.vouchers.endpoints import router as vouchers
@@ -25,6 +26,7 @@ for part in (
     matching,
     clearings,
     prices,
+    pictures,
     reports,
     reservations,
     contracts,

@@ -13,6 +13,7 @@ from app.client.catalogue import AsyncChips, AsyncOffers, Chips, Offers
 from app.client.clearings import AsyncClearings, Clearings
 from app.client.contracts import Applications, AsyncApplications, AsyncContracts, Contracts
 from app.client.core import AsyncRunner, Configuration, SyncRunner
+from app.client.reports import AsyncReports, Reports
 from app.client.settlements import AsyncDeliveries, AsyncSettlements, Deliveries, Settlements
 from app.client.transport import AsyncHttp, AsyncTransport, SyncHttp, SyncTransport
 from app.client.vouchers import AsyncLedger, AsyncProgrammes, AsyncVouchers, Ledger, Programmes, Vouchers
@@ -91,6 +92,7 @@ class Client:
         self.deliveries = Deliveries(runner)
         self.settlements = Settlements(runner)
         self.ledger = Ledger(runner)
+        self.reports = Reports(runner)
 
     def close(self) -> None:
         """Close every connection."""
@@ -143,6 +145,7 @@ class AsyncClient:
         self.deliveries = AsyncDeliveries(runner)
         self.settlements = AsyncSettlements(runner)
         self.ledger = AsyncLedger(runner)
+        self.reports = AsyncReports(runner)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -13,6 +13,7 @@ from app.client import (
     catalogue,
     clearings,
     contracts,
+    reports,
     settlements,
     vouchers,
 )
@@ -21,7 +22,7 @@ from tools.client_types import openapi
 
 RESOURCES = [
     value
-    for module in (accounts, booking, bulk, catalogue, clearings, contracts, settlements, vouchers)
+    for module in (accounts, booking, bulk, catalogue, clearings, contracts, reports, settlements, vouchers)
     for value in vars(module).values()
     if inspect.isclass(value) and issubclass(value, Resource) and value not in (Resource, SyncResource, AsyncResource)
 ]
@@ -66,7 +67,7 @@ def test_both_clients_have_the_same_parts() -> None:
         name for name, value in vars(AsyncClient("http://127.0.0.1:1", "chk_x")).items() if isinstance(value, Resource)
     }
     assert sync == waiting
-    assert len(sync) == 17
+    assert len(sync) == 18
 
 
 def test_every_method_says_what_it_does() -> None:
