@@ -12,27 +12,14 @@ from app.ledger.endpoints import router as ledger
 from app.matching.clearing_endpoints import router as clearings
 from app.matching.endpoints import router as matching
 from app.matching.price_endpoints import router as prices
-from app.reports.endpoints import reports
-from app.reports.endpoints import router as pictures
+from app.matching.simulation_endpoints import router as simulations
+from app.reports.endpoints import router as reports
 from app.reservations.endpoints import router as reservations
 from app.settlements.endpoints import router as settlements
+from app.vouchers.draft_endpoints import router as drafts
 from app.vouchers.endpoints import router as vouchers
 
 router = APIRouter(prefix="/v1", dependencies=[Depends(refuse_unknown_query)])
-for part in (
-    accounts,
-    catalog,
-    demand,
-    matching,
-    clearings,
-    prices,
-    pictures,
-    reports,
-    reservations,
-    contracts,
-    settlements,
-    bulk,
-    vouchers,
-    ledger,
-):
+trade = (accounts, catalog, demand, matching, clearings, prices, reports, reservations, contracts, settlements, bulk)
+for part in (*trade, vouchers, drafts, simulations, ledger):
     router.include_router(part)

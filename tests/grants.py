@@ -84,10 +84,14 @@ class Grants:
         programme: str = PROGRAMME,
     ) -> list[UUID]:
         """Earmark amounts for reservations made up here; return the reservations' ids."""
-        earmarks = [Earmark(new_id(), buyer, programme, version, tier, year, amount) for amount in amounts_fen]
+        reservations = [new_id() for _ in amounts_fen]
+        earmarks = [
+            Earmark(reservation, buyer, programme, version, tier, year, amount)
+            for reservation, amount in zip(reservations, amounts_fen, strict=True)
+        ]
         async with self.database.write(SYSTEM) as session:
             await service.take_earmarks(session, earmarks, now=NOW)
-        return [each.reservation_id for each in earmarks]
+        return reservations
 
     async def left(self, *buyers: UUID, year: int = 2026) -> Budgets:
         async with self.database.read(SYSTEM) as session:

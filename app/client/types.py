@@ -245,18 +245,6 @@ Choice: TypeAlias = Literal["full_price", "lapsed"]
 """What came of a buyer's choice after a rejection: the full price accepted, or the time for it lapsed."""
 
 
-class ClauseOut(TypedDict):
-    """A clause of the programme as the rules found it."""
-
-    name: str
-    met: bool
-    needed: str
-    found: str | None
-    """null: not known"""
-    told: str
-    """in a sentence, English or Chinese by Accept-Language"""
-
-
 ClearingMode: TypeAlias = Literal["dry_run", "apply"]
 """`dry_run` decides and reserves nothing; `apply` holds what was matched."""
 
@@ -316,6 +304,15 @@ class ConversionOut(TypedDict):
     """P: as asked, or what the cards are"""
     cards_petaflops: float
     """what so many cards really are in P"""
+
+
+class CorrectionIn(TypedDict):
+    """A posted transfer to take back, in whole or in part."""
+
+    transfer_id: str
+    amount_fen: int
+    """at most what it posted less earlier corrections"""
+    reason: str
 
 
 DecidedBy: TypeAlias = Literal["rules", "desk"]
@@ -383,6 +380,13 @@ class DocumentOut(TypedDict):
     """of the content, in hexadecimal"""
     uploaded_by_org_id: str
     created_at: str
+
+
+class DraftIn(TypedDict):
+    """A file of a programme."""
+
+    toml: str
+    """the file, as it is; see docs/vouchers/programmes.md"""
 
 
 Effect: TypeAlias = Literal[
@@ -455,6 +459,9 @@ class EvaluationOut(TypedDict):
     score: int
     remarks: str
     created_at: str
+
+
+WithProgramme: TypeAlias = str
 
 
 class ExportFileOut(TypedDict):
@@ -632,6 +639,14 @@ InvoiceFormat: TypeAlias = Literal["json", "html", "pdf"]
 """What an invoice is read as."""
 
 
+class ItemIn(TypedDict):
+    """A line of a contract."""
+
+    kind: Literal["compute", "storage", "network", "security"]
+    amount_fen: int
+    """integer fen (1/100 CNY)"""
+
+
 ItemKind: TypeAlias = Literal["compute", "storage", "network", "security"]
 """What a part of a contract's amount is for; programmes say which of them count."""
 
@@ -660,6 +675,17 @@ JobState: TypeAlias = Literal["queued", "running", "succeeded", "failed", "cance
 
 Kind: TypeAlias = Literal["chips", "suppliers", "buyers", "offers", "requests"]
 """The files of a market, by their names without suffix."""
+
+
+class KindSums(TypedDict):
+    """The sums of one kind of accounts."""
+
+    debits_pending: int
+    debits_posted: int
+    credits_pending: int
+    credits_posted: int
+    kind: str
+    accounts: int
 
 
 Loss: TypeAlias = Literal[
@@ -706,6 +732,13 @@ class MatchSubsidyOut(TypedDict):
 
 Method: TypeAlias = Literal["clear", "fcfs", "cpsat"]
 """`clear` is the engine, `fcfs` first come first served, `cpsat` one direct CP-SAT model."""
+
+
+class MissedOut(TypedDict):
+    """A clause and how many contracts miss it."""
+
+    clause: str
+    contracts: int
 
 
 class NeedAlternativeIn(TypedDict):
@@ -816,6 +849,14 @@ class OpenIn(TypedDict):
 
 OrganisationState: TypeAlias = Literal["pending", "approved", "rejected", "suspended"]
 """Registered, and what the desk made of it."""
+
+
+class OtherIn(TypedDict):
+    """Another subsidy on the contract."""
+
+    level: Literal["national", "province", "city", "district"]
+    amount_fen: NotRequired[int]
+    """integer fen (1/100 CNY)"""
 
 
 class PageBudgetPriceOut(TypedDict):
@@ -955,6 +996,12 @@ class ProgressOut(TypedDict):
     done: int
     total: int
     """0 while it is not known"""
+
+
+class PublishIn(TypedDict):
+    """Which draft to publish."""
+
+    version: int
 
 
 class QuotedSubsidyOut(TypedDict):
@@ -1107,6 +1154,34 @@ Side: TypeAlias = Literal["buyer", "supplier"]
 """A party of a reservation."""
 
 
+class SimulateIn(TypedDict):
+    """Which version; a file in its place, stored nowhere, or the newest version where neither is given."""
+
+    version: NotRequired[int | None]
+    toml: NotRequired[str | None]
+    """a file with the programme's id"""
+
+
+class SimulatedYearOut(TypedDict):
+    """The contracts of a calendar year in the programme's time zone."""
+
+    contracts: int
+    eligible: int
+    """those that meet every clause of their best tier"""
+    granted: int
+    """those that get something"""
+    cost_fen: int
+    amount_fen: int
+    """what the programme would have given"""
+    subsidised_fen: int
+    """what they were really matched with, under any programme"""
+    missed: list[MissedOut]
+    """the most frequent first"""
+    year: int
+    pool_left_fen: int | None
+    """null where there is no pool"""
+
+
 SuppliersAllowedItem: TypeAlias = str
 
 
@@ -1142,12 +1217,38 @@ Status: TypeAlias = Literal["optimal", "feasible", "infeasible", "timeout", "can
 """How a run ended."""
 
 
+class Sums(TypedDict):
+    """Debits and credits in integer fen."""
+
+    debits_pending: int
+    debits_posted: int
+    credits_pending: int
+    credits_posted: int
+
+
 class SupplierOut(TypedDict):
     """Whose offer it is."""
 
     org_id: str
     ref: str
     name: str
+
+
+class TallyOut(TypedDict):
+    """What contracts would get, in integer fen."""
+
+    contracts: int
+    eligible: int
+    """those that meet every clause of their best tier"""
+    granted: int
+    """those that get something"""
+    cost_fen: int
+    amount_fen: int
+    """what the programme would have given"""
+    subsidised_fen: int
+    """what they were really matched with, under any programme"""
+    missed: list[MissedOut]
+    """the most frequent first"""
 
 
 class TitleOut(TypedDict):
@@ -1208,6 +1309,18 @@ class TransferOut(TypedDict):
     created_at: str
 
 
+class TrialBalanceOut(TypedDict):
+    """What was debited and credited, by kind of account and in all."""
+
+    programme: str | None
+    owner_org_id: str | None
+    kinds: list[KindSums]
+    total: Sums
+    currency: NotRequired[Literal["CNY"]]
+    balanced: bool | None
+    """whether debits equal credits, posted and pending; null where only some of the accounts are shown, since the other side of a transfer is then left out"""
+
+
 class UnmatchedOut(TypedDict):
     """Why blocks of a request were not matched."""
 
@@ -1227,6 +1340,10 @@ class UseIn(TypedDict):
 
 Verdict: TypeAlias = Literal["runs_out", "lasts", "no_pace", "used_up", "year_over", "no_cap"]
 """What the pace comes to."""
+
+
+VersionState: TypeAlias = Literal["draft", "published"]
+"""A draft can be simulated; a published version is in force and never changes."""
 
 
 VoucherKind: TypeAlias = Literal["contract", "bonus"]
@@ -1269,6 +1386,18 @@ class AppCatalogSchemasStepOut(TypedDict):
     cards: int
 
 
+class AppContractsSchemasClauseOut(TypedDict):
+    """A clause of the programme as the rules found it."""
+
+    name: str
+    met: bool
+    needed: str
+    found: str | None
+    """null: not known"""
+    told: str
+    """in a sentence, English or Chinese by Accept-Language"""
+
+
 class AppContractsSchemasReasonOut(TypedDict):
     """Why an application was rejected or withdrawn."""
 
@@ -1300,6 +1429,25 @@ class AppMatchingSchemasReasonOut(TypedDict):
 
 class AppSettlementsSchemasWithdrawIn(TypedDict):
     """Withdraw a dispute. Takes no fields."""
+
+
+class AppVouchersExplainingClauseOut(TypedDict):
+    """A clause of a programme; `found` is null where it isn't known."""
+
+    name: str
+    met: bool
+    needed: str
+    found: str | None
+    told: str
+
+
+class AppVouchersExplainingStepOut(TypedDict):
+    """A step of the arithmetic of an amount, in integer fen."""
+
+    name: str
+    amount_fen: int
+    detail: str
+    told: str
 
 
 class ProblemField(TypedDict):
@@ -1366,7 +1514,7 @@ class ApplicationOut(TypedDict):
     supplier_org_id: str
     amount_fen: int
     """what the rules give, at most the earmark; once approved, what was issued"""
-    clauses: list[ClauseOut]
+    clauses: list[AppContractsSchemasClauseOut]
     arithmetic: list[AppContractsSchemasStepOut]
     desk_checks: list[str]
     """what the facts can't tell: with any, the desk decides"""
@@ -1492,6 +1640,28 @@ class ContractDetail(TypedDict):
     evaluation: EvaluationOut | None
 
 
+class ContractIn(TypedDict):
+    """A contract to explain; signed now where no time is given."""
+
+    signed_at: NotRequired[str | None]
+    items: list[ItemIn]
+    hours: NotRequired[int | None]
+    domestic: NotRequired[bool | None]
+    """whether its chips are domestic"""
+    workload: NotRequired[str | None]
+    blocks: NotRequired[int]
+    """how many such contracts the whole request is"""
+    year_contracts_fen: NotRequired[int]
+    """the buyer's other contracts of the year"""
+    others: NotRequired[list[OtherIn]]
+    on_application: NotRequired[bool]
+    """whether it is applied for what isn't automatic"""
+    applied_at: NotRequired[str | None]
+    """when it is applied for; at the signing if left out"""
+    applications: NotRequired[int]
+    """how many applications there are for it already"""
+
+
 class ContractOut(TypedDict):
     """What a confirmed reservation is under, as both sides accepted it."""
 
@@ -1518,6 +1688,15 @@ class ContractOut(TypedDict):
     """when the second side accepted"""
     version: int
     """what the ETag is made of"""
+
+
+class CorrectionOut(TypedDict):
+    """A correction: the new transfer goes the other way."""
+
+    transfer: TransferOut
+    corrects_id: str
+    reason: str
+    created_at: str
 
 
 class DeliveriesIn(TypedDict):
@@ -1548,6 +1727,17 @@ class EffectOut(TypedDict):
     rows: list[EffectRow]
     total: EffectRow
     """each contract counted once, whatever it is grouped by"""
+
+
+class ExplainIn(TypedDict):
+    """Who would sign what."""
+
+    with_programmes: NotRequired[list[WithProgramme]]
+    """further programmes, tried alone and together"""
+    buyer_org_id: str
+    supplier_org_id: NotRequired[str | None]
+    """left out: a partner that isn't affiliated"""
+    contract: ContractIn
 
 
 class ExportIn(TypedDict):
@@ -1726,6 +1916,38 @@ class KeyOut(TypedDict):
     created_at: str
     expires_at: str | None
     revoked_at: str | None
+
+
+class LineOut(TypedDict):
+    """A transfer as one account sees it, with that account's balances after it."""
+
+    transfer_id: str
+    seq: int
+    """the order of record"""
+    created_at: str
+    kind: TransferKind
+    side: Literal["debit", "credit"]
+    other_account_id: str
+    other_account: str | None
+    """the other account's name; null where it is not one's own"""
+    subject: str | None
+    """what it is about: a voucher's id, as a plain UUID"""
+    pending_fen: int
+    """what it adds to what is pending; negative where it resolves"""
+    posted_fen: int
+    """what it posts"""
+    debits_pending: int
+    debits_posted: int
+    credits_pending: int
+    credits_posted: int
+    left_fen: int
+    """credits posted less debits posted and pending, after this line"""
+    pending_id: str | None
+    """the pending transfer that this one resolves"""
+    corrects_id: str | None
+    """the transfer that this one corrects"""
+    reason: str | None
+    """why it was corrected"""
 
 
 class LoserOut(TypedDict):
@@ -1909,6 +2131,18 @@ class PageFoundOfferOut(TypedDict):
 
 class PageImportSummaryOut(TypedDict):
     data: list[ImportSummaryOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""
+
+
+class PageLineOut(TypedDict):
+    data: list[LineOut]
     has_more: bool
     """whether more lies in the direction asked for"""
     next_cursor: str | None
@@ -2195,6 +2429,28 @@ class SideOut(TypedDict):
     surplus_fen: int
 
 
+class SimulationOut(TypedDict):
+    """What a programme would have given the contracts on record, and the open requests each by itself."""
+
+    programme: str
+    version: int
+    years: list[SimulatedYearOut]
+    requests: TallyOut
+    """at the most that each buyer pays, with a partner"""
+
+
+class TierOut(TypedDict):
+    """What one tier gives."""
+
+    tier: str
+    rate_ppm: int
+    amount_fen: int
+    unmet: list[str]
+    """the clauses that are missed; empty where it is open"""
+    clauses: list[AppVouchersExplainingClauseOut]
+    arithmetic: list[AppVouchersExplainingStepOut]
+
+
 class TotalsOut(TypedDict):
     """Voucher money by group and in all."""
 
@@ -2203,6 +2459,36 @@ class TotalsOut(TypedDict):
     by: list[Group]
     rows: list[TotalsRow]
     total: TotalsRow
+
+
+class VersionDetail(TypedDict):
+    """A version of a programme with its content."""
+
+    programme: str
+    version: int
+    state: VersionState
+    title: TitleOut
+    grade: Literal["seed", "official", "press", "second_hand", "example"]
+    tiers: list[str]
+    sha256: str
+    """of the TOML as stored"""
+    stored_at: str
+    toml: str
+    """the programme as data, exactly as stored"""
+
+
+class VersionOut(TypedDict):
+    """A version of a programme."""
+
+    programme: str
+    version: int
+    state: VersionState
+    title: TitleOut
+    grade: Literal["seed", "official", "press", "second_hand", "example"]
+    tiers: list[str]
+    sha256: str
+    """of the TOML as stored"""
+    stored_at: str
 
 
 class VoucherDetail(TypedDict):
@@ -2336,6 +2622,20 @@ class ComparisonOut(TypedDict):
     """of the requests listed, those matched in this one alone"""
     only_in_other: list[str]
     """of the requests listed, those matched in the other alone"""
+
+
+class DecisionOut(TypedDict):
+    """What a programme gives for a contract: the tier chosen, and what each would give."""
+
+    programme: str
+    version: int
+    year: int
+    tier: str
+    """the best: the largest amount, then the fewest clauses missed"""
+    amount_fen: int
+    desk_checks: list[str]
+    """what the facts can't tell: with any, the desk decides"""
+    tiers: list[TierOut]
 
 
 class EvaluatedOut(TypedDict):
@@ -2497,6 +2797,20 @@ class ReservationOut(TypedDict):
     updated_at: str
 
 
+class VersionList(TypedDict):
+    """A programme's versions, the newest first."""
+
+    data: list[VersionOut]
+
+
+class ChoiceOut(TypedDict):
+    """Programmes taken together, or one alone."""
+
+    programmes: list[str]
+    amount_fen: int
+    decisions: list[DecisionOut]
+
+
 class ClearingOut(TypedDict):
     """A clearing. Buyers and suppliers see that it was, and their rows; the rest is for the desk and auditors."""
 
@@ -2513,6 +2827,12 @@ class ClearingOut(TypedDict):
     created_at: str
     started_at: str | None
     finished_at: str | None
+
+
+class ExplanationOut(TypedDict):
+    """The choices of a buyer for a contract, the best first."""
+
+    choices: list[ChoiceOut]
 
 
 class PageClearingOut(TypedDict):

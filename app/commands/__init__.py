@@ -7,6 +7,7 @@ from app.commands.bulk import add_bulk_commands
 from app.commands.clearings import clearings
 from app.commands.contracts import applications, contracts, vouchers
 from app.commands.keys import add_key_commands
+from app.commands.ledger import ledger
 from app.commands.offers import offers
 from app.commands.organisations import organisations
 from app.commands.programmes import programmes
@@ -31,6 +32,7 @@ def add_commands(app: typer.Typer, keys: typer.Typer) -> None:
     app.add_typer(clearings, name="clearings")
     app.add_typer(organisations, name="organisations")
     app.add_typer(programmes, name="programmes")
+    app.add_typer(ledger, name="ledger")
     app.add_typer(contracts, name="contracts")
     app.add_typer(applications, name="applications")
     app.add_typer(vouchers, name="vouchers")

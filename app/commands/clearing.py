@@ -216,7 +216,9 @@ def read_checked(file: Path, market: Path | None, chips: Path | None, instance: 
 def clear(
     market: MarketFolder,
     out: Annotated[Path, typer.Option("--out", help="Where to write the result.")],
-    programme: Annotated[list[str] | None, typer.Option("--programme", help="A voucher programme; repeatable.")] = None,
+    programme: Annotated[
+        list[str] | None, typer.Option("--programme", help="A voucher programme, or a file of one (.toml); repeatable.")
+    ] = None,
     settings: Settings = None,
     method: Annotated[Method, typer.Option(help="The engine, first come first served, or one CP-SAT model.")] = (
         Method.CLEAR
@@ -251,8 +253,6 @@ def clear(
         raise typer.BadParameter("give --time-limit or --work-limit, not both")
     if comparison is not None and against is None:
         raise typer.BadParameter("--comparison goes with --against")
-    names = sorted(set(programme or []))
-    chosen = parse_settings(settings or [], names)
     solver = SolverConfig(
         method=method,
         objective=objective,
@@ -269,7 +269,7 @@ def clear(
     other = None if against is None else _other(against, market, chips)
     began = time.monotonic()
     try:
-        programmes: tuple[Programme, ...] = tuple(load_programme(name, chosen[name]) for name in names)
+        programmes = _programmes(programme or [], settings or [])
         read, instance, run = _load(market, chips, replace(wanted, programmes=programmes))
         with _Screen(console) as show:
             show(Report("compile", None, None, 0.0))
@@ -302,6 +302,22 @@ def clear(
         except OSError as error:
             raise refuse(f"{comparison}: {error.strerror}") from None
         tell_comparison(console, found, against.name if against else "")
+
+
+def _programmes(names: list[str], settings: list[str]) -> tuple[Programme, ...]:
+    """Return the programmes named, with the numbers set, by id.
+
+    Raises:
+        ProgrammeError: for one that can't be read, or two of one id.
+    """
+    files: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        own = load_programme(name).id
+        if own in files:
+            raise ProgrammeError(name, [(None, "id", f"{own} is given twice, by {files[own]} too")])
+        files[own] = name
+    chosen = parse_settings(settings, list(files))
+    return tuple(load_programme(files[own], chosen[own]) for own in sorted(files))
 
 
 def _other(file: Path, market: Path, chips: Path | None) -> tuple[Result, Instance]:

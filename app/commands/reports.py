@@ -42,6 +42,10 @@ Output = Annotated[
 ]
 
 
+def _names(by: list[Group] | None) -> list[GroupName]:
+    return [_NAMES[each] for each in by or [Group.PROGRAMME]]
+
+
 def _write(path: Path, read: Callable[[ReportFormat], bytes]) -> None:
     kind = _FORMATS.get(path.suffix.lower())
     if kind is None:
@@ -125,7 +129,7 @@ def totals(
 
     Example: `cardhour reports totals --by programme --by buyer_kind -o totals.csv`
     """
-    names = [_NAMES[each] for each in by or [Group.PROGRAMME]]
+    names = _names(by)
     with api() as client:
         if output is not None:
             _write(
@@ -179,7 +183,7 @@ def effect(
 
     Example: `cardhour reports effect --by chip_origin`
     """
-    names = [_NAMES[each] for each in by or [Group.PROGRAMME]]
+    names = _names(by)
     with api() as client:
         if output is not None:
             _write(

@@ -45,3 +45,24 @@ RESOLUTION_MISMATCH: Final = map_constraint(
     ),
 )
 map_constraint("ledger_transfer_pending_id_fkey", RESOLUTION_MISMATCH)
+NOT_POSTED: Final = ErrorCode(
+    "transfer_not_posted",
+    409,
+    "Only what was posted (single, post) and is no correction can be corrected. Void a pending transfer instead.",
+    "只有已入账（single、post）且本身不是更正的转账可以更正；待定转账请作废。",
+)
+CORRECTED_BEYOND: Final = map_constraint(
+    "ledger_correction_fits",
+    ErrorCode(
+        "corrected_beyond_zero",
+        409,
+        "A transfer's corrections can't take back more than it posted. Its statement shows what was corrected before.",
+        "更正金额累计不得超过原转账的入账金额；已有更正见对账单。",
+    ),
+)
+EXPORT_TOO_LARGE: Final = ErrorCode(
+    "ledger_export_too_large",
+    422,
+    "That is {lines} lines; one export has at most {most}. Ask for one programme, organisation or account.",
+    "共 {lines} 行，单次导出最多 {most} 行；请按项目、单位或账户导出。",
+)

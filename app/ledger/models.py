@@ -5,8 +5,8 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, func, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Identity, Index, func, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app.kit.db import Base
 from app.kit.ids import new_id
@@ -102,10 +102,66 @@ class Transfer(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     seq: Mapped[int] = mapped_column(Identity(always=True), unique=True)
-    debit_id: Mapped[UUID] = mapped_column(ForeignKey("ledger_account.id"))
-    credit_id: Mapped[UUID] = mapped_column(ForeignKey("ledger_account.id"))
+    # No foreign keys: the posting trigger locks both accounts and refuses a missing one under such a key's name, and
+    # an account is never removed. The keys' own locks would make a pool's row the bottleneck of all.
+    debit_id: Mapped[UUID]
+    credit_id: Mapped[UUID]
     amount_fen: Mapped[int]
     kind: Mapped[str]
     pending_id: Mapped[UUID | None] = mapped_column(ForeignKey("ledger_transfer.id"))
     subject: Mapped[UUID | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class Correction(Base):
+    """Why a transfer takes another one back, in whole or in part; the database refuses more than was posted."""
+
+    __tablename__ = "ledger_correction"
+    __table_args__ = (
+        CheckConstraint("length(reason) BETWEEN 1 AND 500", name="reason_length"),
+        Index("ledger_correction_corrects_id_idx", "corrects_id"),
+    )
+
+    transfer_id: Mapped[UUID] = mapped_column(ForeignKey("ledger_transfer.id"), primary_key=True)
+    corrects_id: Mapped[UUID] = mapped_column(ForeignKey("ledger_transfer.id"))
+    reason: Mapped[str]
+    by_org_id: Mapped[UUID] = mapped_column(ForeignKey("organisation.id"))
+    created_at: Mapped[datetime]
+
+
+class View(DeclarativeBase):
+    """What is read as a table and is none: kept out of what the migrations are compared with."""
+
+    type_annotation_map = {datetime: DateTime(timezone=True), int: BigInteger()}  # noqa: RUF012  SQLAlchemy's own form
+
+
+class Line(View):
+    """A transfer as one of its accounts sees it, with that account's balances after it, in the order of record."""
+
+    __tablename__ = "ledger_line"
+
+    account_id: Mapped[UUID] = mapped_column(primary_key=True)
+    transfer_id: Mapped[UUID] = mapped_column(primary_key=True)
+    seq: Mapped[int]
+    created_at: Mapped[datetime]
+    kind: Mapped[str]
+    side: Mapped[str]
+    other_id: Mapped[UUID]
+    other_name: Mapped[str | None]
+    pending_id: Mapped[UUID | None]
+    subject: Mapped[UUID | None]
+    pending_fen: Mapped[int]
+    posted_fen: Mapped[int]
+    debits_pending: Mapped[int]
+    debits_posted: Mapped[int]
+    credits_pending: Mapped[int]
+    credits_posted: Mapped[int]
+    corrects_id: Mapped[UUID | None]
+    reason: Mapped[str | None]
+    account_name: Mapped[str]
+    owner_org_id: Mapped[UUID | None]
+
+    @property
+    def left_fen(self) -> int:
+        """What could still be debited after this line, pending debits counted."""
+        return self.credits_posted - self.debits_posted - self.debits_pending

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Select, String, Uuid, bindparam, exists, func, or_, select, text
+from sqlalchemy import BigInteger, ColumnElement, Select, String, Uuid, bindparam, exists, func, or_, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import aliased
 
@@ -12,7 +12,7 @@ from app.accounts.callers import Caller
 from app.kit.db import ReadSession, WriteSession
 from app.kit.ids import new_id
 from app.kit.pages import CursorSigner, PageRequest, Sort, fetch_page
-from app.ledger.models import Account, Guard, Transfer, TransferKind
+from app.ledger.models import Account, Correction, Guard, Line, Transfer, TransferKind
 
 # In the order of names, so that two who open the same accounts wait for each other and never in a ring.
 _OPEN = text(
@@ -208,3 +208,136 @@ async def list_transfers(
         parse=lambda values: (int(values[0]),),
     )
     return await fetch_page(session, statement, sort, page, signer=signer, listing=listing)
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """Which part of the books is wanted; None asks for nothing.
+
+    `programme` is the accounts named `PROGRAMME/…` and those that these post with, which balance among themselves.
+    """
+
+    programme: str | None = None
+    owner_org_id: UUID | None = None
+    account_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KindBalance:
+    """The sums of the accounts of one kind, in fen."""
+
+    kind: str
+    accounts: int
+    debits_pending: int
+    debits_posted: int
+    credits_pending: int
+    credits_posted: int
+
+
+def _within(
+    caller: Caller, wanted: Books, account: ColumnElement[UUID], owner: ColumnElement[UUID | None]
+) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if not caller.reads_all:
+        found.append(owner == caller.org_id)
+    if wanted.owner_org_id is not None:
+        found.append(owner == wanted.owner_org_id)
+    if wanted.account_id is not None:
+        found.append(account == wanted.account_id)
+    if wanted.programme is not None:
+        named = select(Account.id).where(func.starts_with(Account.name, f"{wanted.programme}/"))
+        found.append(
+            or_(
+                account.in_(named),
+                account.in_(select(Transfer.credit_id).where(Transfer.debit_id.in_(named))),
+                account.in_(select(Transfer.debit_id).where(Transfer.credit_id.in_(named))),
+            )
+        )
+    return found
+
+
+async def sum_by_kind(session: ReadSession, caller: Caller, wanted: Books) -> list[KindBalance]:
+    """Return the sums of the accounts that the caller owns (all, for the desk and auditors), by kind."""
+    sums = [
+        func.sum(column).cast(BigInteger)
+        for column in (
+            Account.debits_pending,
+            Account.debits_posted,
+            Account.credits_pending,
+            Account.credits_posted,
+        )
+    ]
+    statement = (
+        select(Account.kind, func.count(), *sums)
+        .where(*_within(caller, wanted, Account.id.expression, Account.owner_org_id.expression))
+        .group_by(Account.kind)
+        .order_by(Account.kind)
+    )
+    return [KindBalance(*row) for row in await session.execute(statement)]
+
+
+async def get_account(session: ReadSession, caller: Caller, account_id: UUID) -> Account | None:
+    """Return an account that the caller owns (any, for the desk and auditors)."""
+    statement = select(Account).where(Account.id == account_id)
+    if not caller.reads_all:
+        statement = statement.where(Account.owner_org_id == caller.org_id)
+    return await session.scalar(statement)
+
+
+async def list_lines(
+    session: ReadSession,
+    caller: Caller,
+    page: PageRequest,
+    account_id: UUID,
+    *,
+    signer: CursorSigner,
+    listing: str,
+) -> tuple[list[Line], bool, tuple[str, str] | None]:
+    """Return a page of an account's statement, by `seq`."""
+    statement = select(Line).where(
+        *_within(caller, Books(account_id=account_id), Line.account_id.expression, Line.owner_org_id.expression)
+    )
+    sort = Sort[Line](
+        columns=(Line.seq.expression,),
+        values=lambda row: (row.seq,),
+        parse=lambda values: (int(values[0]),),
+    )
+    return await fetch_page(session, statement, sort, page, signer=signer, listing=listing)
+
+
+async def find_lines(session: ReadSession, caller: Caller, wanted: Books, most: int) -> list[Line]:
+    """Return the lines of all accounts wanted, by account's name and `seq`; at most `most`."""
+    statement = (
+        select(Line)
+        .where(*_within(caller, wanted, Line.account_id.expression, Line.owner_org_id.expression))
+        .order_by(Line.account_name, Line.seq)
+        .limit(most)
+    )
+    return list(await session.scalars(statement))
+
+
+async def count_lines(session: ReadSession, caller: Caller, wanted: Books) -> int:
+    """Return how many lines `find_lines` would find."""
+    statement = select(func.count()).select_from(Line)
+    within = _within(caller, wanted, Line.account_id.expression, Line.owner_org_id.expression)
+    return await session.scalar(statement.where(*within)) or 0
+
+
+async def get_transfer(session: ReadSession, transfer_id: UUID) -> Transfer | None:
+    """Return a transfer (as the system, or one who reads all)."""
+    return await session.get(Transfer, transfer_id)
+
+
+async def is_correction(session: ReadSession, transfer_id: UUID) -> bool:
+    """Tell whether a transfer corrects another."""
+    return await session.get(Correction, transfer_id) is not None
+
+
+async def insert_correction(session: WriteSession, correction: Correction) -> None:
+    """Record what a transfer corrects, after that transfer (as the desk or the system).
+
+    Raises:
+        DBAPIError: where more would be taken back than was posted (translated at the edge).
+    """
+    session.add(correction)
+    await session.flush()

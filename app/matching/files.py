@@ -366,18 +366,21 @@ def instance_of(
     ids = frozenset(programme.id for programme in programmes)
     standings = (ids, frozenset[str]())
     # Both kinds of supplier have a class, whether or not the market has such offers.
-    sellers = {reads.subsidy_class(each): each for of in standings if (each := Seller(SupplierFacts(None, of), None))}
+    sellers = {
+        reads.subsidy_class(each): each for of in standings if (each := Seller(SupplierFacts(partner_of=of), None))
+    }
     offers: list[Offer] = []
     for offer in market.offers:
         partner_of = standings[offer.supplier not in market.partners]
-        seller = Seller(SupplierFacts(offer.supplier, partner_of), domestic[offer.chip])
+        seller = Seller(SupplierFacts(partner_of=partner_of), domestic[offer.chip])
         offers.append(replace(offer, subsidy_class=reads.subsidy_class(seller)))
         sellers.setdefault(offers[-1].subsidy_class, seller)
     parties: dict[str, Party] = {}
     asked: list[Request] = []
     for request in requests:
         if as_of is None:
-            break
+            asked.append(request)
+            continue
         hours = max(each.hours for each in request.alternatives)
         contract = reads.contract(as_of, hours=hours, blocks=request.blocks)
         party = Party(request.buyer, market.buyers[request.buyer], contract)

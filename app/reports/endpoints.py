@@ -24,7 +24,7 @@ from app.reports.repository import Wanted
 from app.reports.schemas import BurnDownOut, EffectOut, Group, ReportFormat, TotalsOut
 from app.reports.service import PlotFormat
 
-router = APIRouter(tags=["clearings"])
+pictures = APIRouter(tags=["clearings"])
 reports = APIRouter(tags=["reports"])
 
 _BYTES: Final = {"schema": {"type": "string", "format": "binary"}}
@@ -34,7 +34,7 @@ _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-@router.get(
+@pictures.get(
     "/clearings/{clearing_id}/plot",
     summary="Draw a clearing",
     description=(
@@ -170,3 +170,8 @@ async def read_effect(
     """Return what vouchers enabled by group (the desk, auditors)."""
     report = await figures.effect(context.database, caller, _wanted(programme, year, by))
     return await _file(context, "effect", report, format)
+
+
+router = APIRouter()
+router.include_router(pictures)
+router.include_router(reports)

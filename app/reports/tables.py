@@ -2,15 +2,13 @@
 
 import csv
 import io
-import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from app.kit.money import format_cny
+from app.ledger.writing import escape
 from app.reports.schemas import BurnDownOut, EffectOut, EffectRow, Group, TotalsOut, TotalsRow
 
-# As in every export: a text that begins like a formula gets an apostrophe before it.
-_DANGEROUS: Final = re.compile(r"'*[=+\-@\t\r]")
 _SUMS: Final = (
     "earmarked_fen",
     "issued_fen",
@@ -22,11 +20,6 @@ _SUMS: Final = (
     "paid_fen",
 )
 _DAY: Final = ("filled_fen", "issued_fen", "earmarked_fen", "left_fen", "redeemed_fen")
-
-
-def escape(text: str) -> str:
-    """Return a text with an apostrophe before it if a spreadsheet might take it for a formula."""
-    return f"'{text}" if _DANGEROUS.match(text) else text
 
 
 def write_csv(report: BurnDownOut | TotalsOut | EffectOut) -> bytes:

@@ -37,14 +37,15 @@ VOUCHER_CHECKS: Final = (
         filled AS (
             SELECT c.name, sum(t.amount_fen) AS fen FROM ledger_transfer t
             JOIN ledger_account d ON d.id = t.debit_id JOIN ledger_account c ON c.id = t.credit_id
-            WHERE t.kind = 'single' AND d.kind = 'treasury' AND c.kind = 'pool' GROUP BY c.name
+            WHERE t.kind IN ('single', 'post') AND d.kind = 'treasury' AND c.kind = 'pool' GROUP BY c.name
         )
-        SELECT format('the pool of %s %s was filled with %s fen, not %s', y.programme_id, y.year, filled.fen,
-            y.pool_fen)
+        SELECT format('the pool of %s %s was filled with %s fen, not %s', y.programme_id, y.year,
+            coalesce(filled.fen, 0), y.pool_fen)
         FROM programme_year y
         LEFT JOIN ledger_account a ON a.name = y.programme_id || '/pool/' || y.year
         LEFT JOIN filled ON filled.name = a.name
         WHERE a.id IS NULL OR coalesce(y.pool_fen, 0) <> coalesce(filled.fen, 0)
+            OR a.credits_posted - coalesce(filled.fen, 0) > a.debits_posted
             OR (a.guard = 'debits_le_credits') <> (y.pool_fen IS NOT NULL)
         UNION ALL
         SELECT format('vouchers of %s %s are %s fen of %s', y.programme_id, y.year, sum(v.fen), y.pool_fen)

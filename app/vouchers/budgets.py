@@ -137,5 +137,5 @@ def tier_quota(programme: str, tier: str, buyer_org_id: UUID, cap_fen: int) -> Q
 
 def tier_totals(programme: Programme) -> dict[str, int]:
     """Return the totals per buyer of the tiers that have one, in fen."""
-    totals = {tier.id: cny_fen(tier.buyer_total_cny) for tier in programme.tiers}
+    totals = {tier.id: cny_fen(tier.total_cny) for tier in programme.tiers}
     return {tier: total for tier, total in totals.items() if total is not None}

@@ -76,6 +76,7 @@ class ProgrammeVersion(Base):
     toml: Mapped[str]
     sha256: Mapped[str]
     state: Mapped[str]
+    revision: Mapped[int] = mapped_column(server_default="1")
     created_at: Mapped[datetime]
 
 

@@ -3,6 +3,7 @@
 import re
 import tomllib
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -142,10 +143,34 @@ def shipped_text(programme_id: str) -> str:
     return (resources.files("app.vouchers") / "programmes" / f"{programme_id}.toml").read_text(encoding="utf-8")
 
 
-def load_programme(programme_id: str, settings: dict[str, str] | None = None) -> Programme:
-    """Return a shipped programme, with some of its numbers overridden.
+def read_text(name: str) -> str:
+    """Return the TOML of a file, where the name is a path to one (it ends with .toml), or of a shipped programme.
 
     Raises:
-        ProgrammeError: if there is none of this id, or a setting is wrong.
+        ProgrammeError: if there is no such file or programme.
     """
-    return parse_programme(shipped_text(programme_id), programme_id, settings)
+    path = Path(name)
+    return file_text(path) if path.suffix == ".toml" else shipped_text(name)
+
+
+def file_text(path: Path) -> str:
+    """Return the text of a programme's file.
+
+    Raises:
+        ProgrammeError: if it can't be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ProgrammeError(path.name, [(None, "", f"can't be read: {error.strerror}")]) from None
+    except UnicodeDecodeError:
+        raise ProgrammeError(path.name, [(None, "", "is not UTF-8 text")]) from None
+
+
+def load_programme(programme_id: str, settings: dict[str, str] | None = None) -> Programme:
+    """Return a shipped programme, or that of a file given by its path, with some of its numbers overridden.
+
+    Raises:
+        ProgrammeError: if there is none, it is no programme, or a setting is wrong.
+    """
+    return parse_programme(read_text(programme_id), Path(programme_id).name, settings)

@@ -4,15 +4,25 @@ Estimate, earmark and issue take their amount from `decide`, a redemption its ow
 a clearing are what `decide` says of contracts of every amount (`vouchers.stacking`).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from app.kit.money import floor_rate, format_cny, parse_cny, ppm
+from app.vouchers.clauses import (
+    admits,
+    at_least,
+    clauses_of,
+    contract_year,
+    in_cny,
+    row_holds,
+    signing_day,
+    stack_with,
+)
 from app.vouchers.facts import ContractFacts, DatedFact, Facts, Item, OtherSubsidy, SupplierFacts, facts_on
 from app.vouchers.findings import Finding, Step, percent
-from app.vouchers.policy import Centre, Clause, Programme, RateRow, Stack, Tier, Title
+from app.vouchers.policy import Programme, Tier, Title
 
 __all__ = [
     "ContractFacts",
@@ -117,16 +127,6 @@ class Decision:
     def eligible(self) -> bool:
         """Whether every clause of the best tier is met; its budgets may still leave nothing."""
         return not self.best.unmet
-
-
-def contract_year(programme: Programme, moment: datetime) -> int:
-    """Return the programme's calendar year of a moment, in its own time zone."""
-    return moment.astimezone(programme.zone).year
-
-
-def signing_day(programme: Programme, moment: datetime) -> date:
-    """Return the day of a moment in the programme's time zone."""
-    return moment.astimezone(programme.zone).date()
 
 
 def ppm_of(rate: str) -> int:
@@ -267,62 +267,20 @@ def decide_tier(
     terms = tier_terms(programme, tier, "", contract_year(programme, contract.signed_at), rate_ppm=rate)
     steps, amount = _amount(programme, tier, terms, ceiling, contract, left)
     if amount == 0 and terms.min_fen and steps[-1].name == "minimum":
-        findings += (Finding("minimum_voucher", False, _least(terms.min_fen), _cny(steps[-1].amount_fen)),)
+        findings += (Finding("minimum_voucher", False, at_least(terms.min_fen), in_cny(steps[-1].amount_fen)),)
     if not all(finding.met for finding in findings):
         amount = 0
     return TierDecision(tier.id, rate, amount, findings, (*steps, Step("amount", amount)))
 
 
-def clauses_of(
-    programme: Programme, tier: Tier, contract: ContractFacts, buyer: Facts, supplier: SupplierFacts
-) -> tuple[Finding, ...]:
-    """Return each clause on a contract and its parties, met or not; of alternative ones on a buyer the nearest."""
-    return (
-        *_about_time(programme, contract),
-        *_about_supplier(programme, supplier),
-        *_about_others(programme, contract),
-        *_about_contract(tier, contract),
-        *_about_buyer(programme, tier, contract, buyer),
-    )
-
-
 def rate_of(programme: Programme, tier: Tier, contract: ContractFacts, buyer: Facts) -> tuple[int, int | None]:
     """Return the rate that a tier has for a contract, and the ceiling of all its subsidies, in parts per million."""
-    row = next((row for row in tier.rates if _row_holds(row, contract, buyer)), None)
+    row = next((row for row in tier.rates if row_holds(row, contract, buyer)), None)
     rate = ppm_of(tier.rate if row is None else row.rate)
-    stacks = [stack for other in contract.others if (stack := _stack_with(programme, other, contract)) is not None]
+    stacks = [stack for other in contract.others if (stack := stack_with(programme, other, contract)) is not None]
     rate = min([rate, *(ppm_of(stack.rate) for stack in stacks if stack.rate is not None)])
     ceiling = min((ppm_of(stack.ceiling) for stack in stacks if stack.ceiling is not None), default=None)
     return rate, ceiling
-
-
-def _row_holds(row: RateRow, contract: ContractFacts, buyer: Facts) -> bool:
-    return (
-        row.domestic in (None, contract.domestic)
-        and (not row.kinds or buyer.kind in row.kinds)
-        and (not row.workloads or contract.workload in row.workloads)
-        and all(finding.met for finding in _about_size(row, contract))
-    )
-
-
-def _stack_with(programme: Programme, other: OtherSubsidy, contract: ContractFacts) -> Stack | None:
-    """Return the rule by which another subsidy may be had too: what is applied for first, else what is automatic."""
-    modes = ("on_application", "automatic") if contract.on_application else ("automatic",)
-    return next(
-        (
-            stack
-            for mode in modes
-            for stack in programme.all_stacks
-            if stack.mode == mode
-            and stack.domestic in (None, contract.domestic)
-            and (
-                other.programme == stack.with_programme
-                if stack.with_programme is not None
-                else other.level == stack.with_level
-            )
-        ),
-        None,
-    )
 
 
 def _amount(
@@ -358,178 +316,6 @@ def _amount(
 
 def _caps(programme: Programme, tier: Tier) -> tuple[str | None, str | None, str | None]:
     return programme.pool_year_cny, programme.buyer_year_cny, tier.total_cny
-
-
-def _about_time(programme: Programme, contract: ContractFacts) -> Iterable[Finding]:
-    signed = signing_day(programme, contract.signed_at)
-    applied = signing_day(programme, contract.applied_at or contract.signed_at)
-    if programme.valid_from is not None:
-        yield Finding("valid_from", applied >= programme.valid_from, f">= {programme.valid_from}", str(applied))
-    if programme.valid_to is not None:
-        yield Finding("valid_to", applied <= programme.valid_to, f"<= {programme.valid_to}", str(applied))
-    if programme.signed_from is not None:
-        yield Finding("signed_from", signed >= programme.signed_from, f">= {programme.signed_from}", str(signed))
-    if programme.signed_to is not None:
-        yield Finding("signed_to", signed <= programme.signed_to, f"<= {programme.signed_to}", str(signed))
-    if programme.applied_in_year_of_signing:
-        yield Finding("contract_year", applied.year == signed.year, str(signed.year), str(applied.year))
-    if programme.max_term_days is not None:
-        hours, most = contract.hours, 24 * programme.max_term_days
-        yield Finding(
-            "term", hours is not None and hours <= most, f"<= {most} h", None if hours is None else f"{hours} h"
-        )
-    if programme.one_application_per_contract:
-        yield Finding("application", contract.applications == 0, "0", str(contract.applications))
-
-
-def _about_supplier(programme: Programme, supplier: SupplierFacts) -> Iterable[Finding]:
-    conditions = programme.suppliers
-    named = {batch.batch for batch in conditions.partners if supplier.name in batch.names}
-    partner = programme.id in supplier.partner_of or bool(named)
-    if programme.partners_only:
-        yield Finding("partner", partner, "yes", _yes(partner))
-    if conditions.batches:
-        own = named | {batch for name, batch in supplier.batches if name == programme.id}
-        met = not own.isdisjoint(conditions.batches)
-        yield Finding("batch", met, ", ".join(conditions.batches), ", ".join(sorted(own)) or "none")
-    if conditions.not_affiliated:
-        met = supplier.affiliated is False
-        yield Finding("affiliation", met, "no", None if supplier.affiliated is None else _yes(supplier.affiliated))
-    if conditions.centres:
-        met = partner or any(_centre_holds(centre, supplier) for centre in conditions.centres)
-        needed = " / ".join(_tell_centre(centre) for centre in conditions.centres)
-        yield Finding("centre", met, needed, _tell_size(supplier, partner=partner))
-
-
-def admits(programme: Programme, supplier: SupplierFacts) -> bool:
-    """Whether a programme admits a supplier, whoever buys of it: all but affiliation."""
-    return all(finding.met for finding in _about_supplier(programme, supplier) if finding.name != "affiliation")
-
-
-def _centre_holds(centre: Centre, supplier: SupplierFacts) -> bool:
-    pflops, racks = supplier.centre_pflops, supplier.centre_racks
-    return (
-        (centre.min_pflops is None or (pflops is not None and pflops >= centre.min_pflops))
-        and (centre.more_racks_than is None or (racks is not None and racks > centre.more_racks_than))
-        and (centre.supercomputing is None or supplier.supercomputing is True)
-    )
-
-
-def _tell_centre(centre: Centre) -> str:
-    parts = (
-        f">= {centre.min_pflops} PFLOPS" if centre.min_pflops is not None else "",
-        f"> {centre.more_racks_than} racks" if centre.more_racks_than is not None else "",
-        "supercomputing" if centre.supercomputing else "",
-    )
-    return " + ".join(part for part in parts if part)
-
-
-def _tell_size(supplier: SupplierFacts, *, partner: bool) -> str | None:
-    parts = (
-        "partner" if partner else "",
-        "" if supplier.centre_pflops is None else f"{supplier.centre_pflops} PFLOPS",
-        "" if supplier.centre_racks is None else f"{supplier.centre_racks} racks",
-        "supercomputing" if supplier.supercomputing else "",
-    )
-    return " + ".join(part for part in parts if part) or None
-
-
-def _about_others(programme: Programme, contract: ContractFacts) -> Iterable[Finding]:
-    """A subsidy beside it must be one that stacks, where it is one of ours or of a level that is excluded."""
-    for other in contract.others:
-        barred = other.programme is not None or other.level in programme.excludes
-        met = not barred or _stack_with(programme, other, contract) is not None
-        yield Finding("other_subsidy", met, _may_stack_with(programme), other.programme or other.level)
-    if not contract.others and programme.excludes:
-        yield Finding("other_subsidy", True, _may_stack_with(programme), "none")
-
-
-def _may_stack_with(programme: Programme) -> str:
-    names = {str(stack.with_programme or stack.with_level) for stack in programme.all_stacks}
-    return ", ".join(sorted(names)) or "none"
-
-
-def _about_contract(tier: Tier, contract: ContractFacts) -> Iterable[Finding]:
-    if tier.domestic is not None:
-        found = None if contract.domestic is None else _yes(contract.domestic)
-        yield Finding("domestic", contract.domestic is tier.domestic, _yes(tier.domestic), found)
-    if tier.workloads:
-        yield Finding("workload", contract.workload in tier.workloads, ", ".join(tier.workloads), contract.workload)
-    yield from _about_size(tier, contract)
-
-
-def _about_size(terms: Tier | RateRow, contract: ContractFacts) -> Iterable[Finding]:
-    amount, year = contract.amount_fen, contract.year_fen
-    if terms.min_contract_cny is not None:
-        least = parse_cny(terms.min_contract_cny)
-        yield Finding("min_contract", amount >= least, _least(least), _cny(amount))
-    if terms.max_contract_cny is not None:
-        most = parse_cny(terms.max_contract_cny)
-        yield Finding("max_contract", amount <= most, _most(most), _cny(amount))
-    if terms.max_year_contracts_cny is not None:
-        most = parse_cny(terms.max_year_contracts_cny)
-        yield Finding("max_year_contracts", year <= most, _most(most), _cny(year))
-
-
-def _about_buyer(programme: Programme, tier: Tier, contract: ContractFacts, buyer: Facts) -> tuple[Finding, ...]:
-    """Of the tier's clauses the nearest to being met, of equals the first."""
-    day = signing_day(programme, contract.signed_at)
-    found = [tuple(_about_clause(clause, buyer, day)) for clause in tier.clauses]
-    return min(found, key=lambda findings: sum(not finding.met for finding in findings))
-
-
-def _about_clause(clause: Clause, buyer: Facts, day: date) -> Iterable[Finding]:
-    if clause.kinds:
-        yield Finding("kind", buyer.kind in clause.kinds, ", ".join(clause.kinds), buyer.kind)
-    yield from _about_revenue(clause, buyer.prior_year_revenue_fen)
-    if clause.integrity is not None:
-        yield Finding("integrity", buyer.integrity == clause.integrity, clause.integrity, buyer.integrity)
-    if clause.clean_years is not None:
-        since, latest = buyer.clean_since, _years_before(day, clause.clean_years)
-        met = since is not None and since <= latest
-        yield Finding("clean_years", met, f"<= {latest}", None if since is None else str(since))
-    if clause.project_lead:
-        met = buyer.project_lead in clause.project_lead
-        yield Finding("project_lead", met, ", ".join(clause.project_lead), buyer.project_lead)
-    if clause.registered_cities:
-        met = buyer.registered_city in clause.registered_cities
-        yield Finding("registered_city", met, ", ".join(clause.registered_cities), buyer.registered_city)
-
-
-def _about_revenue(clause: Clause, revenue: int | None) -> Iterable[Finding]:
-    found = None if revenue is None else _cny(revenue)
-    bounds: tuple[tuple[str, str | None, Callable[[int, int], bool], Callable[[int], str]], ...] = (
-        ("prior_year_revenue", clause.min_prior_year_revenue_cny, int.__ge__, _least),
-        ("max_prior_year_revenue", clause.max_prior_year_revenue_cny, int.__le__, _most),
-    )
-    for name, bound, holds, tell in bounds:
-        if bound is not None:
-            fen = parse_cny(bound)
-            yield Finding(name, revenue is not None and holds(revenue, fen), tell(fen), found)
-
-
-def _years_before(day: date, years: int) -> date:
-    """Return the same day some years earlier; of 29 February the 28th."""
-    try:
-        return day.replace(year=day.year - years)
-    except ValueError:
-        return day.replace(year=day.year - years, day=28)
-
-
-def _yes(value: bool) -> str:
-    return "yes" if value else "no"
-
-
-def _cny(fen: int) -> str:
-    return f"{format_cny(fen)} CNY"
-
-
-def _least(fen: int) -> str:
-    return f">= {_cny(fen)}"
-
-
-def _most(fen: int) -> str:
-    return f"<= {_cny(fen)}"
 
 
 def size_bounds(tier: Tier, contract: ContractFacts) -> frozenset[int]:

@@ -5,6 +5,7 @@ Only verified facts count.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -78,3 +79,11 @@ def groups_of(pairs: Iterable[tuple[UUID, UUID]]) -> dict[UUID, int]:
 def affiliated(groups: Mapping[UUID, int], one: UUID, other: UUID) -> bool:
     """Whether two organisations are under one control, or one and the same."""
     return one == other or (one in groups and groups[one] == groups.get(other))
+
+
+async def load_supplier(
+    session: ReadSession, supplier: UUID, buyer: UUID, programmes: Collection[str], day: date
+) -> SupplierFacts:
+    """Return what rules read of a supplier on a day, with whether it is affiliated with a buyer."""
+    found = (await load_suppliers(session, [supplier], programmes, day))[supplier]
+    return replace(found, affiliated=affiliated(await load_groups(session, day), supplier, buyer))

@@ -83,22 +83,55 @@ async def test_two_buyers_race_for_the_last_fen_of_a_pool(
     app_database: Database, make_actor: MakeActor, books: Books
 ) -> None:
     buyers = [(await make_actor("buyer")).org_id for _ in range(2)]
-    grants = Grants(app_database)
-    for year in range(2026, 2026 + ROUNDS):
-        await grants.open(100, 60, year=year)
+    grants = await Grants(app_database).open(1, 10**6)
+    for _ in range(ROUNDS):
 
-        async def take(buyer: UUID, year: int = year) -> bool:
+        async def take(buyer: UUID) -> list[UUID]:
             try:
-                await grants.take(buyer, 60, year=year)
+                return await grants.take(buyer, 1)
             except Problem as problem:
                 if problem.code is not FUNDS_EXHAUSTED:
                     raise
-                return False
-            return True
+                return []
 
-        assert sum(await asyncio.gather(*(take(buyer) for buyer in buyers))) == 1
-        left = await grants.left(*buyers, year=year)
-        assert (left.pool_fen, sorted(left.buyer_fen.values(), key=str)) == (40, [0, 60])
+        [won] = [each for taken in await asyncio.gather(*(take(buyer) for buyer in buyers)) for each in taken]
+        assert (await grants.left(*buyers)).pool_fen == 0
+        async with app_database.write(SYSTEM) as session:
+            await service.release_earmarks(session, [won])
+    assert (await grants.left(*buyers)).pool_fen == 1
+    await books.assert_sound()
+
+
+async def test_two_redemptions_race_for_the_last_fen_of_a_voucher(
+    app_database: Database, make_actor: MakeActor, books: Books
+) -> None:
+    """As a settlement does it: a single transfer from the voucher's account, whose guard bounds it."""
+    buyer = (await make_actor("buyer")).org_id
+    grants = await Grants(app_database).open(10**9, 10**9)
+    claimable = await books.account()
+    left, right = await books.connect(), await books.connect()
+
+    async def redeem(over: asyncpg.Connection, voucher: UUID) -> bool:
+        try:
+            await books.transfer(voucher, claimable, 1, over=over)
+        except asyncpg.CheckViolationError as refused:
+            if constraint_of(refused) != "ledger_account_debits_within_credits":
+                raise
+            return False
+        return True
+
+    for _ in range(ROUNDS):
+        await grants.take(buyer, 10)
+        pending = await books.app.fetchrow(
+            """SELECT t.id, t.debit_id, t.credit_id FROM ledger_transfer t JOIN voucher v ON v.account_id = t.credit_id
+               ORDER BY t.seq DESC LIMIT 1"""
+        )
+        assert pending is not None
+        held, pool, voucher = pending
+        await books.transfer(pool, voucher, 1, "post", held)  # of 10 that were earmarked, 1 is issued
+        assert sum(await asyncio.gather(redeem(left, voucher), redeem(right, voucher))) == 1
+        assert await books.balances(voucher) == (0, 1, 0, 1)
+    assert await books.balances(claimable) == (0, 0, 0, ROUNDS)
     await books.assert_sound()
 
 

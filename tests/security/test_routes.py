@@ -46,10 +46,12 @@ def filled(path: str, world: World) -> str:
         "import_id": encode_id("imp", new_id()),
         "export_id": encode_id("exp", new_id()),
         "programme_id": "open-example",
+        "version": "1",
         "delivery_id": encode_id("dlv", new_id()),
         "settlement_id": encode_id("stl", new_id()),
         "clearing_id": encode_id("clr", new_id()),
         "other_id": encode_id("clr", new_id()),
+        "account_id": encode_id("acct", new_id()),
         "contract_id": encode_id("ctr", new_id()),
         "document_id": encode_id("doc", new_id()),
         "application_id": encode_id("vap", new_id()),
@@ -145,6 +147,9 @@ async def test_the_auditor_writes_nothing(
         # An auditor looks after its own organisation's keys, exports what it reads, and may register like anyone.
         if method == "get" or (method, path) in OPEN or path.startswith(("/v1/keys", "/v1/exports")):
             continue
+        # What is asked of programmes needs a body, and stores nothing.
+        if path.endswith(("/explain", "/simulate")):
+            continue
         answer = await call(auditor.client, method, filled(path, world))
         assert answer.status_code == 403, (method, path, answer.text)
     assert await fingerprint(database_url) == before
@@ -166,7 +171,9 @@ async def test_every_body_refuses_fields_it_does_not_know(
         answer = await mighty.client.request(method, filled(path, world), json=extra, headers=headers)
         refused = {error["pointer"] for error in answer.json()["errors"] if error["code"] == "extra_forbidden"}
         assert answer.status_code == 422, (method, path, answer.text)
-        assert {"/version", "/amount", "/owner_org_id"} <= refused, (method, path, answer.text)
+        name = content["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
+        known = {f"/{field}" for field in schema["components"]["schemas"][name]["properties"]}
+        assert {"/version", "/amount", "/owner_org_id"} - known <= refused, (method, path, answer.text)
         tried += 1
     assert tried >= 9
     assert await fingerprint(database_url) == before

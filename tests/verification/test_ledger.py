@@ -78,6 +78,20 @@ async def test_a_sound_ledger_passes(auditor_database: Database, granted: World)
             'expire', pending_id FROM ledger_transfer WHERE kind = 'void'""", {"ledger_resolutions"}),
         ("UPDATE programme_year SET pool_fen = 99999", {"budgets"}),
         ("UPDATE programme_year SET buyer_year_fen = 9999", {"budgets"}),
+        ("UPDATE programme_year SET buyer_year_fen = 29999", {"quotas"}),
+        ("UPDATE ledger_account SET name = replace(name, '/2026', '/2031') WHERE kind = 'buyer_quota'", {"quotas"}),
+        ("UPDATE ledger_account SET guard = 'none' WHERE kind = 'buyer_quota'", {"quotas"}),
+        ("UPDATE ledger_account SET credits_posted = credits_posted + 1 WHERE kind = 'buyer_quota'", {"quotas"}),
+        ("DELETE FROM ledger_account WHERE kind = 'pool'", {"budgets"}),
+        ("""INSERT INTO ledger_correction (transfer_id, corrects_id, reason, by_org_id, created_at)
+            SELECT t.id, t.id, 'x', gen_random_uuid(), now() FROM ledger_transfer t WHERE kind = 'single' LIMIT 1""",
+         {"ledger_corrections"}),
+        ("""WITH back AS (INSERT INTO ledger_transfer (id, debit_id, credit_id, amount_fen, kind)
+                SELECT gen_random_uuid(), credit_id, debit_id, amount_fen + 1, 'single' FROM ledger_transfer
+                WHERE kind = 'single' ORDER BY seq LIMIT 1 RETURNING id)
+            INSERT INTO ledger_correction (transfer_id, corrects_id, reason, by_org_id, created_at)
+            SELECT back.id, (SELECT id FROM ledger_transfer WHERE kind = 'single' ORDER BY seq LIMIT 1), 'x',
+                gen_random_uuid(), now() FROM back""", {"ledger_corrections"}),
         ("UPDATE voucher SET amount_fen = 100001", {"budgets", "earmarks", "subsidies"}),
         ("UPDATE voucher SET amount_fen = 9999", {"earmarks", "subsidies"}),
         ("UPDATE voucher SET state = 'voided'", {"earmarks", "subsidies"}),
@@ -126,6 +140,11 @@ async def test_what_is_broken_is_named(
             "ALTER FUNCTION ledger_post() OWNER TO cardhour_guard",
         ),
         ("ALTER FUNCTION ledger_post() SECURITY INVOKER", "ALTER FUNCTION ledger_post() SECURITY DEFINER"),
+        (
+            "ALTER TABLE ledger_correction DISABLE TRIGGER fits",
+            "ALTER TABLE ledger_correction ENABLE TRIGGER fits",
+        ),
+        ("GRANT DELETE ON ledger_correction TO cardhour_app", "REVOKE DELETE ON ledger_correction FROM cardhour_app"),
         ("GRANT UPDATE ON ledger_transfer TO cardhour_app", "REVOKE UPDATE ON ledger_transfer FROM cardhour_app"),
         (
             "GRANT UPDATE (credits_posted) ON ledger_account TO cardhour_worker",

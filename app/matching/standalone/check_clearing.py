@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, permutations, product
 from pathlib import Path
 from typing import Any, TypeVar, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -36,6 +36,7 @@ MICRO = 1_000_000
 HOUR = timedelta(hours=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 INT64_SAFE = 2**62
+NO_END = 10**18
 Json = dict[str, Any]
 Ints = NDArray[Any]
 Row = TypeVar("Row")
@@ -269,17 +270,32 @@ def read_market(folder: Path, chips_file: Path | None) -> Market:
 # --- The programmes' rules ------------------------------------------------------------------------------------------
 
 PROGRAMME_KEYS = {
-    *("id", "version", "title", "grade", "sources", "time_zone", "valid_from", "valid_to", "base", "buyer_year_cny"),
-    *("pool_year_cny", "partners_only", "one_application_per_contract", "reserve_fund", "stacks_with"),
-    *("stacking_ceiling", "claim", "tiers"),
+    *("id", "version", "title", "grade", "sources", "time_zone", "level", "valid_from", "valid_to", "signed_from"),
+    *("signed_to", "applied_in_year_of_signing", "base", "excluded_items", "max_term_days", "buyer_year_cny"),
+    *("pool_year_cny", "partners_only", "suppliers", "one_application_per_contract", "voucher_valid_days"),
+    *("reserve_fund", "reserve_fund_supplier_cny", "stacks_with", "stacking_ceiling", "stacks", "excludes"),
+    *("desk_checks", "claim", "evaluation", "tiers"),
 }
-TIER_KEYS = {"id", "rate", "mode", "minimum_voucher_cny", "contract_cap_cny", "buyer_total_cny", "clauses"}
-CLAUSE_KEYS = {"kinds", "min_prior_year_revenue_cny", "integrity", "project_lead", "registered_cities"}
+SUPPLIER_KEYS = {"not_affiliated", "batches", "partners", "centres"}
+STACK_KEYS = {"with", "with_level", "mode", "domestic", "rate", "ceiling"}
+SIZE_KEYS = ("min_contract_cny", "max_contract_cny", "max_year_contracts_cny")
+TIER_KEYS = {
+    *("id", "rate", "mode", "minimum_voucher_cny", "contract_cap_cny", "buyer_total_cny", "project_total_cny", "rates"),
+    *("domestic", "workloads", *SIZE_KEYS, "desk_checks", "clauses"),
+}
+RATE_KEYS = {"rate", "domestic", "kinds", "workloads", *SIZE_KEYS}
+CLAUSE_KEYS = {
+    *("kinds", "min_prior_year_revenue_cny", "max_prior_year_revenue_cny", "integrity", "clean_years", "project_lead"),
+    "registered_cities",
+}
 
 
 @dataclass(frozen=True)
 class Component:
-    """One programme's tier for one buyer. `budgets` are names; `least`, `cap`: fen per contract."""
+    """One programme's tier for one buyer. `budgets` are names; `least`, `cap`: fen per contract.
+
+    It is for blocks that cost `begins` to `ends` fen.
+    """
 
     programme: str
     tier: str
@@ -288,7 +304,8 @@ class Component:
     least: int
     cap: int | None
     budgets: tuple[str, ...]
-    partners_only: bool
+    begins: int
+    ends: int
 
 
 @dataclass(frozen=True)
@@ -308,6 +325,10 @@ def cny(value: object) -> int | None:
     return None if value is None else int(Decimal(str(value)) * 100)
 
 
+def ppm(value: object) -> int:
+    return int(Decimal(str(value)) * MICRO)
+
+
 def zone_of(name: str) -> ZoneInfo | timezone:
     try:
         return ZoneInfo(name)
@@ -319,20 +340,50 @@ def zone_of(name: str) -> ZoneInfo | timezone:
 
 def clause_holds(clause: Json, facts: dict[str, str]) -> bool:
     known_keys("an eligibility clause", clause, CLAUSE_KEYS)
-    floor = clause.get("min_prior_year_revenue_cny")
+    floor, top = clause.get("min_prior_year_revenue_cny"), clause.get("max_prior_year_revenue_cny")
     revenue = facts["prior_year_revenue_cny"]
     return (
         (not clause.get("kinds") or facts["kind"] in clause["kinds"])
         and (floor is None or (revenue != "" and Decimal(revenue) >= Decimal(str(floor))))
+        and (top is None or (revenue != "" and Decimal(revenue) <= Decimal(str(top))))
         and (clause.get("integrity") is None or facts["integrity"] == clause["integrity"])
+        # A market's facts have no dates: what is clean always was.
+        and (clause.get("clean_years") is None or facts["integrity"] == "clean")
         and (not clause.get("project_lead") or facts["project_lead"] in clause["project_lead"])
         and (not clause.get("registered_cities") or facts["registered_city"] in clause["registered_cities"])
     )
 
 
 def in_force(programme: Json, day: date) -> bool:
-    begins, ends = programme.get("valid_from"), programme.get("valid_to")
-    return not (begins and day < date.fromisoformat(begins)) and not (ends and day > date.fromisoformat(ends))
+    """The days of application and of signing are one here."""
+    begins = [programme[key] for key in ("valid_from", "signed_from") if programme.get(key)]
+    ends = [programme[key] for key in ("valid_to", "signed_to") if programme.get(key)]
+    return all(day >= date.fromisoformat(each) for each in begins) and all(
+        day <= date.fromisoformat(each) for each in ends
+    )
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the rules tell blocks apart by, besides their cost."""
+
+    buyer: str
+    partner: bool
+    domestic: bool
+    blocks: int
+    hours: int
+
+
+def size_holds(terms: Json, cost: int, blocks: int) -> bool:
+    """A market has no contracts on record: the year's are the blocks of this request, all at this one's cost."""
+    least, most, year = (cny(terms.get(key)) for key in SIZE_KEYS)
+    return (
+        (least is None or cost >= least) and (most is None or cost <= most) and (year is None or blocks * cost <= year)
+    )
+
+
+def origin_holds(terms: Json, kind: Kind) -> bool:
+    return terms.get("domestic") in (None, kind.domestic)
 
 
 class Vouchers:
@@ -344,65 +395,129 @@ class Vouchers:
         self.buyers = market.buyers
         self.year: dict[str, int] = {}
         self.in_force: dict[str, bool] = {}
-        self._options: dict[tuple[str, bool], list[Option]] = {}
+        self._options: dict[Kind, list[Option]] = {}
         for programme in programmes:
-            known_keys(f"programme {programme['id']}", programme, PROGRAMME_KEYS)
+            where = f"programme {programme['id']}"
+            known_keys(where, programme, PROGRAMME_KEYS)
+            known_keys(f"{where}: suppliers", programme.get("suppliers") or {}, SUPPLIER_KEYS)
+            for stack in programme.get("stacks", ()):
+                known_keys(f"{where}: stacks", stack, STACK_KEYS)
+            for tier in programme["tiers"]:
+                known_keys(f"{where}: tier {tier['id']}", tier, TIER_KEYS)
+                for row in tier.get("rates", ()):
+                    known_keys(f"{where}: rates of {tier['id']}", row, RATE_KEYS)
             local = as_of.astimezone(zone_of(programme["time_zone"]))
             self.year[programme["id"]] = local.year
             self.in_force[programme["id"]] = in_force(programme, local.date())
 
-    def component(self, programme: Json, tier: Json, buyer: str) -> Component:
-        known_keys(f"tier {tier['id']}", tier, TIER_KEYS)
+    def admits(self, programme: Json, kind: Kind) -> bool:
+        """In a market file a partner is one of every programme, and meets all that they ask of suppliers."""
+        suppliers = cast(Json, programme.get("suppliers") or {})
+        asked = programme.get("partners_only") or suppliers.get("batches") or suppliers.get("centres")
+        days = programme.get("max_term_days")
+        return bool(kind.partner or not asked) and (days is None or kind.hours <= 24 * days)
+
+    def rate(self, tier: Json, kind: Kind, cost: int) -> object:
+        """The rate of the first row whose conditions hold, else the tier's; a market names no workload."""
+        for row in tier.get("rates", ()):
+            kinds = row.get("kinds")
+            if (
+                origin_holds(row, kind)
+                and not row.get("workloads")
+                and (not kinds or self.buyers[kind.buyer]["kind"] in kinds)
+                and size_holds(row, cost, kind.blocks)
+            ):
+                return row["rate"]
+        return tier["rate"]
+
+    def components(self, programme: Json, tier: Json, kind: Kind) -> Iterator[Component]:
+        """One for each range of costs in which the tier says the same."""
+        if (
+            not origin_holds(tier, kind)
+            or tier.get("workloads")
+            or not any(clause_holds(clause, self.buyers[kind.buyer]) for clause in tier["clauses"])
+        ):
+            return
+        cuts: set[int] = set()
+        for terms in (tier, *tier.get("rates", ())):
+            least, most, year = (cny(terms.get(key)) for key in SIZE_KEYS)
+            cuts |= {least - 1} if least is not None else set()
+            cuts |= {most} if most is not None else set()
+            cuts |= {year // kind.blocks} if year is not None else set()
+        edges = [-1, *sorted(cut for cut in cuts if cut >= 0), NO_END]
+        for before, ends in pairwise(edges):
+            if size_holds(tier, before + 1, kind.blocks):
+                yield self.component(programme, tier, kind, before + 1, ends)
+
+    def component(self, programme: Json, tier: Json, kind: Kind, begins: int, ends: int) -> Component:
         name, year = programme["id"], self.year[programme["id"]]
+        totals = [cny(tier.get(key)) for key in ("buyer_total_cny", "project_total_cny")]
         budgets = {
             f"{name}/pool/{year}": cny(programme.get("pool_year_cny")),
-            f"{name}/buyer/{buyer}/{year}": cny(programme.get("buyer_year_cny")),
-            f"{name}/{tier['id']}/buyer/{buyer}": cny(tier.get("buyer_total_cny")),
+            f"{name}/buyer/{kind.buyer}/{year}": cny(programme.get("buyer_year_cny")),
+            f"{name}/{tier['id']}/buyer/{kind.buyer}": min((each for each in totals if each is not None), default=None),
         }
         limited = {budget: limit for budget, limit in budgets.items() if limit is not None}
         self.limits.update(limited)
         return Component(
             programme=name,
             tier=tier["id"],
-            rate_ppm=int(Decimal(str(tier["rate"])) * MICRO),
+            rate_ppm=ppm(self.rate(tier, kind, begins)),
             fixed=tier["mode"] == "fixed",
             least=cny(tier.get("minimum_voucher_cny")) or 0,
             cap=cny(tier.get("contract_cap_cny")),
             budgets=tuple(limited),
-            partners_only=bool(programme.get("partners_only")),
+            begins=begins,
+            ends=ends,
         )
 
-    def options(self, buyer: str, partner: bool) -> list[Option]:
-        """All ways to subsidise a contract of this buyer, the empty one first; one tier of a programme at a time."""
-        key = (buyer, partner)
-        if key not in self._options:
-            tiers = [
-                self.component(programme, tier, buyer)
+    def options(self, kind: Kind) -> list[Option]:
+        """All ways to subsidise a block, the empty one first; one tier of a programme at a time."""
+        if kind not in self._options:
+            pieces = [
+                component
                 for programme in self.programmes.values()
-                if self.in_force[programme["id"]] and (partner or not programme.get("partners_only"))
+                if self.in_force[programme["id"]] and self.admits(programme, kind)
                 for tier in programme["tiers"]
-                if any(clause_holds(clause, self.buyers[buyer]) for clause in tier["clauses"])
+                for component in self.components(programme, tier, kind)
             ]
-            sets = [combo for count in range(len(self.programmes) + 1) for combo in combinations(tiers, count)]
-            self._options[key] = [Option(combo, self.ceiling(combo)) for combo in sets if self.may_combine(combo)]
-        return self._options[key]
+            sets = [combo for count in range(len(self.programmes) + 1) for combo in combinations(pieces, count)]
+            found = [self.together(combo, kind) for combo in sets if len({c.programme for c in combo}) == len(combo)]
+            self._options[kind] = [option for option in found if option is not None]
+        return self._options[kind]
 
-    def may_combine(self, combo: tuple[Component, ...]) -> bool:
-        return all(
-            two.programme in self.programmes[one.programme].get("stacks_with", ())
-            and one.programme in self.programmes[two.programme].get("stacks_with", ())
-            for one, two in combinations(combo, 2)
-        )
+    def stack(self, one: Json, other: Json, kind: Kind) -> Json | None:
+        """What `one` says of being taken together with `other`, without an application for it."""
+        for row in one.get("stacks", ()):
+            named = row["with"] == other["id"] if row.get("with") else row["with_level"] == other.get("level")
+            if named and row["mode"] == "automatic" and origin_holds(row, kind):
+                return cast(Json, row)
+        plain = other["id"] in one.get("stacks_with", ())
+        return {"ceiling": one.get("stacking_ceiling")} if plain else None
 
-    def ceiling(self, combo: tuple[Component, ...]) -> int | None:
-        if len(combo) < 2:
+    def together(self, combo: tuple[Component, ...], kind: Kind) -> Option | None:
+        """The option of these components, at the rates and under the ceiling that they have together."""
+        rates = {one.programme: one.rate_ppm for one in combo}
+        ceilings: list[int] = []
+        for one, other in permutations(combo, 2):
+            row = self.stack(self.programmes[one.programme], self.programmes[other.programme], kind)
+            if row is None:
+                return None
+            if row.get("rate") is not None:
+                rates[one.programme] = min(rates[one.programme], ppm(row["rate"]))
+            if row.get("ceiling") is not None:
+                ceilings.append(ppm(row["ceiling"]))
+        begins, ends = max((one.begins for one in combo), default=0), min((one.ends for one in combo), default=NO_END)
+        if begins > ends:
             return None
-        given = [self.programmes[one.programme].get("stacking_ceiling") for one in combo]
-        return min((int(Decimal(str(part)) * MICRO) for part in given if part is not None), default=None)
+        taken = tuple(replace(one, rate_ppm=rates[one.programme], begins=begins, ends=ends) for one in combo)
+        return Option(taken, min(ceilings, default=None))
 
 
 def most_of(component: Component, cost: int) -> int:
-    """What the tier gives where no budget is short."""
+    """What the tier gives where no budget is short; below 0 where it is not for blocks of this cost."""
+    if not component.begins <= cost <= component.ends:
+        return -1
     share = cost * component.rate_ppm // MICRO
     return share if component.cap is None else min(share, component.cap)
 
@@ -477,6 +592,11 @@ class Case:
             found = [offer for offer in self.market.offers.values() if offer.chip in fitting]
             self.offers_by_chips[chips] = sorted(found, key=lambda offer: offer.ref)
         return self.offers_by_chips[chips]
+
+    def options(self, request: Request, offer: Offer) -> list[Option]:
+        domestic = self.market.chips[offer.chip]["domestic"] == "true"
+        kind = Kind(request.buyer, self.partner(offer), domestic, request.blocks, request.hours)
+        return self.vouchers.options(kind)
 
     def uses(self, share: str, request: Request, offer: Offer) -> int:
         kind, ref = share.split("/", 1)
@@ -600,8 +720,8 @@ class Left:
 
 def empty_market(case: Case) -> Left:
     for request in case.requests.values():
-        case.vouchers.options(request.buyer, True)
-        case.vouchers.options(request.buyer, False)
+        for partner, domestic in product((True, False), repeat=2):
+            case.vouchers.options(Kind(request.buyer, partner, domestic, request.blocks, request.hours))
     return Left(
         free={o.ref: np.full(o.end - o.first, o.cards, dtype=np.int64) for o in case.market.offers.values()},
         budgets=dict(case.vouchers.limits),
@@ -621,8 +741,9 @@ def check_subsidies(case: Case, match: Json, request: Request, offer: Offer, lef
     option = next(
         (
             option
-            for option in case.vouchers.options(request.buyer, case.partner(offer))
+            for option in case.options(request, offer)
             if {(c.programme, c.tier) for c in option.components} == set(given)
+            and all(c.begins <= cost <= c.ends for c in option.components)
         ),
         None,
     )
@@ -789,7 +910,7 @@ def gain_before_capacity(case: Case, request: Request, offer: Offer, duals: Dual
             lambda c: case.sigma_gain(request) - sum(duals.budgets.get(budget, 0) for budget in c.budgets),
             exact_fixed=False,
         )
-        for option in case.vouchers.options(request.buyer, case.partner(offer))
+        for option in case.options(request, offer)
     ]
     found = [gain[0] for gain in gains if gain is not None]
     if not found:
@@ -943,7 +1064,7 @@ class Residual:
             best_subsidy(
                 option, cost, cost - request.most * request.size, budgets, lambda _component: -1, exact_fixed=True
             )
-            for option in self.case.vouchers.options(request.buyer, self.case.partner(offer))
+            for option in self.case.options(request, offer)
         ]
         return sorted((one[1] for one in found if one is not None), key=lambda amounts: sum(amounts.values()))
 
@@ -971,7 +1092,7 @@ class Residual:
         tiers = {
             tuple((c.programme, c.tier) for c in option.components)
             for offer in offers
-            for option in self.case.vouchers.options(request.buyer, self.case.partner(offer))
+            for option in self.case.options(request, offer)
         }
         # The least subsidy for each block; else as often as it goes one way to subsidise, else the largest.
         return any(self.packs(request, blocks, offers, tier, ignored) for tier in (None, *sorted(tiers), ()))
@@ -1034,7 +1155,7 @@ class Residual:
             return False
         for offer, _ in self.candidates(request, NOTHING):
             cost = offer.price * request.size
-            for option in self.case.vouchers.options(request.buyer, self.case.partner(offer)):
+            for option in self.case.options(request, offer):
                 found = best_subsidy(
                     option,
                     cost,
