@@ -58,21 +58,16 @@ _VOUCHERS: Final = """
         WHERE d.kind = 'clawback' GROUP BY t.subject
     )
 """
-# What claims hold and were paid: by the redemptions in them, and what no redemption carries by the account alone.
+# What claims hold and were paid: a pending transfer for each line, about its voucher; posted when it is paid.
 _CLAIMS: Final = """
     claim_leg AS (
-        SELECT p.subject AS claim_id, split_part(a.name, '/', 1) AS programme_id,
+        SELECT p.subject AS voucher_id, split_part(a.name, '/', 1) AS programme_id,
             split_part(a.name, '/', 3)::int AS year,
-            sum(CASE WHEN done.id IS NULL AND p.kind = 'pending' THEN p.amount_fen ELSE 0 END)::bigint AS claimed,
-            sum(CASE WHEN p.kind = 'single' THEN p.amount_fen ELSE coalesce(done.amount_fen, 0) END)::bigint AS paid
+            CASE WHEN p.kind = 'pending' AND done.id IS NULL THEN p.amount_fen ELSE 0 END AS claimed,
+            CASE WHEN p.kind = 'single' THEN p.amount_fen ELSE coalesce(done.amount_fen, 0) END AS paid
         FROM ledger_account a JOIN ledger_transfer p ON p.credit_id = a.id AND p.kind IN ('pending', 'single')
         LEFT JOIN ledger_transfer done ON done.pending_id = p.id
-        WHERE a.kind = 'paid' GROUP BY p.subject, a.name
-    ),
-    carried AS (
-        SELECT r.claim_id, r.voucher_id, r.amount_fen - coalesce((
-            SELECT sum(b.amount_fen) FROM redemption b WHERE b.of_id = r.id), 0)::bigint AS fen
-        FROM redemption r WHERE r.claim_id IS NOT NULL
+        WHERE a.kind = 'paid'
     )
 """
 _BURN_DOWN: Final = text(
@@ -115,18 +110,14 @@ _TOTALS: Final = f"""
         FROM v JOIN ledger_account a ON a.id = v.account_id LEFT JOIN moved m ON m.id = v.id
         LEFT JOIN clawed ON clawed.id = v.id
         UNION ALL
-        SELECT v.programme, v.budget_year, v.buyer_kind, v.chip_origin, 0, 0, 0, 0, 0, 0, 0,
-            CASE WHEN l.claimed > 0 THEN r.fen ELSE 0 END, CASE WHEN l.paid > 0 THEN r.fen ELSE 0 END
-        FROM carried r JOIN v ON v.id = r.voucher_id JOIN claim_leg l USING (claim_id)
+        SELECT v.programme, v.budget_year, v.buyer_kind, v.chip_origin, 0, 0, 0, 0, 0, 0, 0, l.claimed, l.paid
+        FROM claim_leg l JOIN v ON v.id = l.voucher_id
         UNION ALL
         SELECT CASE WHEN :by_programme THEN l.programme_id END, CASE WHEN :by_year THEN l.year END,
             CASE WHEN :by_buyer_kind THEN 'unknown' END, CASE WHEN :by_chip_origin THEN 'unknown' END,
-            0, 0, 0, 0, 0, 0, 0,
-            CASE WHEN l.claimed > 0 THEN l.claimed - coalesce(r.fen, 0) ELSE 0 END,
-            CASE WHEN l.paid > 0 THEN l.paid - coalesce(r.fen, 0) ELSE 0 END
+            0, 0, 0, 0, 0, 0, 0, l.claimed, l.paid
         FROM claim_leg l
-        LEFT JOIN (SELECT claim_id, sum(fen)::bigint AS fen FROM carried GROUP BY 1) r USING (claim_id)
-        WHERE l.claimed + l.paid <> coalesce(r.fen, 0)
+        WHERE NOT EXISTS (SELECT FROM voucher WHERE voucher.id = l.voucher_id)
             AND (:any_year OR l.year = :year) AND (:all_programmes OR l.programme_id = ANY (:wanted))
     )
     SELECT programme, budget_year AS year, buyer_kind, chip_origin, sum(vouchers) AS vouchers,
