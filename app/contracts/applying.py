@@ -13,6 +13,7 @@ from app.contracts import repository
 from app.contracts.deciding import Case, decide_case, left_of, left_with, load_programme
 from app.contracts.errors import RULE_REFUSES
 from app.contracts.models import ApplicationState, Choice, DecidedBy, VoucherApplication
+from app.contracts.signalling import signal_application
 from app.kit.db import WriteSession
 from app.kit.ids import new_id
 from app.ledger.errors import FUNDS_EXHAUSTED
@@ -118,6 +119,7 @@ async def _submit(
             "supplier_org_id": case.contract.supplier_org_id,
             "state": ApplicationState.SUBMITTED.value,
             **_told(decision, voucher),
+            "signals": await signal_application(session, case.contract, voucher),
             "version": 1,
             "created_at": now,
         },

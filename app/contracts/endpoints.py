@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 
+from app.accounts.callers import Caller
 from app.accounts.dependencies import (
     Anyone,
     BuyerOrDesk,
@@ -150,7 +151,7 @@ async def read_contract(
     """Return a contract with its applications, documents and evaluation."""
     whole = await service.get_contract_whole(session, caller, contract_id)
     response.headers["ETag"] = etag(whole[0].version)
-    return contract_detail(*whole, _language(request))
+    return contract_detail(*whole, _language(request), signals=caller.reads_all)
 
 
 @router.patch(
@@ -299,7 +300,7 @@ async def list_applications(
         signer=context.signer,
         listing=listing_name("voucher-applications", query),
     )
-    items = [application_out(row, _language(request)) for row in rows]
+    items = [application_out(row, _language(request), signals=caller.reads_all) for row in rows]
     return page_of(items, has_more=has_more, cursors=cursors, query=query | {"limit": page.limit})
 
 
@@ -319,7 +320,10 @@ async def apply(
 
     async def work(session: WriteSession) -> Answer:
         rows = await service.apply(session, caller, body.contract_id, context.clock())
-        return Answer(ApplicationList(data=[application_out(row, _language(request)) for row in rows]), 201)
+        return Answer(
+            ApplicationList(data=[application_out(row, _language(request), signals=caller.reads_all) for row in rows]),
+            201,
+        )
 
     return await write.run(work)
 
@@ -333,15 +337,17 @@ async def read_application(
     """Return an application."""
     row = await service.get_application(session, caller, application_id)
     response.headers["ETag"] = etag(row.version)
-    return application_out(row, _language(request))
+    return application_out(row, _language(request), signals=caller.reads_all)
 
 
 async def _change(
-    write: Writer, request: Request, change: Callable[[WriteSession], Awaitable[VoucherApplication]]
+    write: Writer, request: Request, caller: Caller, change: Callable[[WriteSession], Awaitable[VoucherApplication]]
 ) -> Response:
     async def work(session: WriteSession) -> Answer:
         row = await change(session)
-        return Answer(application_out(row, _language(request)), headers={"ETag": etag(row.version)})
+        return Answer(
+            application_out(row, _language(request), signals=caller.reads_all), headers={"ETag": etag(row.version)}
+        )
 
     return await write.run(work)
 
@@ -366,6 +372,7 @@ async def approve(
     return await _change(
         write,
         request,
+        caller,
         lambda session: service.approve(session, caller, application_id, body, check, context.clock()),
     )
 
@@ -391,6 +398,7 @@ async def reject(
     return await _change(
         write,
         request,
+        caller,
         lambda session: service.reject(session, caller, application_id, body, check, context.clock()),
     )
 
@@ -413,7 +421,10 @@ async def withdraw(
     """Withdraw an application (its buyer, the desk)."""
     check = partial(check_if_match, request)
     return await _change(
-        write, request, lambda session: service.withdraw(session, caller, application_id, check, context.clock())
+        write,
+        request,
+        caller,
+        lambda session: service.withdraw(session, caller, application_id, check, context.clock()),
     )
 
 
@@ -437,6 +448,7 @@ async def accept_full_price(
     return await _change(
         write,
         request,
+        caller,
         lambda session: service.accept_full_price(session, caller, application_id, check, context.clock()),
     )
 

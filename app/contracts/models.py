@@ -185,6 +185,7 @@ class VoucherApplication(Base):
     clauses: Mapped[list[Any]]
     arithmetic: Mapped[list[Any]]
     desk_checks: Mapped[list[Any]]
+    signals: Mapped[list[Any]] = mapped_column(server_default="[]")
     amount_fen: Mapped[int]
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime]

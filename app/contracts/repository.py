@@ -3,10 +3,10 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Select, Uuid, bindparam, func, insert, or_, select
+from sqlalchemy import Select, Uuid, bindparam, exists, func, insert, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import selectinload, undefer
 
@@ -23,10 +23,14 @@ from app.contracts.models import (
     Payment,
     VoucherApplication,
 )
+from app.contracts.signals import Sale
 from app.kit.db import ReadSession, WriteSession
 from app.kit.ids import new_id
 from app.kit.pages import CursorSigner, PageRequest, Sort, fetch_page
 from app.reservations.models import Reservation, ReservationState
+from app.vouchers.models import Voucher, VoucherState
+
+_NO_VOUCHER: Final = (VoucherState.VOIDED.value, VoucherState.REJECTED.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,26 @@ async def organisation_names(session: ReadSession, ids: Collection[UUID]) -> dic
         select(Organisation.id, Organisation.name).where(Organisation.id == func.any(_ids(ids)))
     )
     return {row[0]: row[1] for row in rows}
+
+
+async def sales_of(session: ReadSession, contract: Contract, *, since: datetime, chip: bool) -> list[Sale]:
+    """Return the supplier's other contracts since a moment, the newest last (as the system).
+
+    Args:
+        session: sees everything.
+        contract: the one that they are held against.
+        since: when they were signed at the earliest.
+        chip: those for the same chip model with anyone; else those with the same buyer for any.
+    """
+    voucher = exists().where(Voucher.subject_id == Contract.reservation_id, Voucher.state.not_in(_NO_VOUCHER))
+    statement = select(Contract.signed_at, Contract.price_fen, Contract.amount_fen, voucher).where(
+        Contract.supplier_org_id == contract.supplier_org_id,
+        Contract.id != contract.id,
+        Contract.signed_at >= since,
+        Contract.chip_model == contract.chip_model if chip else Contract.buyer_org_id == contract.buyer_org_id,
+    )
+    rows = await session.execute(statement.order_by(Contract.signed_at, Contract.id))
+    return [Sale(signed_at, price, amount, has) for signed_at, price, amount, has in rows]
 
 
 async def insert_document(session: WriteSession, row: Mapping[str, Any]) -> Document:

@@ -20,6 +20,7 @@ from app.contracts.models import (
     Payment,
     VoucherApplication,
 )
+from app.contracts.signals import Signal, SignalCode, tell_signal
 from app.kit.errors import CHINESE
 from app.kit.ids import TypeId
 from app.kit.schemas import Fen, Input, LongText, Moment, Output
@@ -126,6 +127,16 @@ class ReasonOut(Output):
     detail: str | None = Field(description="the desk's own words")
 
 
+class SignalOut(Output):
+    """A sign of abuse; it decides nothing."""
+
+    code: SignalCode
+    of: str = Field(description="the id of what it is about", examples=["ctr_01kawx5s9ge3wbqk1m6x1s8v9a"])
+    found: str
+    against: str = Field(description="what it was held against")
+    told: str = Field(description="in a sentence, English or Chinese by Accept-Language")
+
+
 class ApplicationOut(Output):
     """A contract's application for a voucher, with each clause and the arithmetic of the amount."""
 
@@ -140,6 +151,7 @@ class ApplicationOut(Output):
     clauses: list[ClauseOut]
     arithmetic: list[StepOut]
     desk_checks: list[str] = Field(description="what the facts can't tell: with any, the desk decides")
+    signals: list[SignalOut] | None = Field(description="signs of abuse, for the desk and auditors; null for others")
     decided_by: DecidedBy | None
     decided_at: Moment | None
     reason: ReasonOut | None
@@ -249,11 +261,13 @@ def contract_detail(
     documents: list[Document],
     evaluation: Evaluation | None,
     language: str,
+    *,
+    signals: bool,
 ) -> ContractDetail:
     """Return a contract with all that belongs to it."""
     return ContractDetail(
         **dict(contract_out(row)),
-        applications=[application_out(each, language) for each in applications],
+        applications=[application_out(each, language, signals=signals) for each in applications],
         documents=[document_out(each) for each in documents],
         evaluation=None if evaluation is None else EvaluationOut.model_validate(evaluation),
     )
@@ -264,8 +278,17 @@ def document_out(row: Document) -> DocumentOut:
     return DocumentOut.model_validate(row)
 
 
-def application_out(row: VoucherApplication, language: str) -> ApplicationOut:
-    """Return an application, its sentences in `en` or `zh-CN`."""
+def signals_out(kept: list[Any], language: str) -> list[SignalOut]:
+    """Return signals as they are kept, told in `en` or `zh-CN`."""
+    found = [Signal(SignalCode(each["code"]), each["of"], each["found"], each["against"]) for each in kept]
+    return [
+        SignalOut(code=each.code, of=each.of, found=each.found, against=each.against, told=tell_signal(each, language))
+        for each in found
+    ]
+
+
+def application_out(row: VoucherApplication, language: str, *, signals: bool) -> ApplicationOut:
+    """Return an application, its sentences in `en` or `zh-CN`, with signals where they are asked for."""
     return ApplicationOut(
         id=row.id,
         state=ApplicationState(row.state),
@@ -278,6 +301,7 @@ def application_out(row: VoucherApplication, language: str) -> ApplicationOut:
         clauses=[_clause(each, language) for each in row.clauses],
         arithmetic=[_step(each, language) for each in row.arithmetic],
         desk_checks=[each["zh" if language == CHINESE else "en"] for each in row.desk_checks],
+        signals=signals_out(row.signals, language) if signals else None,
         decided_by=None if row.decided_by is None else DecidedBy(row.decided_by),
         decided_at=row.decided_at,
         reason=_reason(row, language),

@@ -17,7 +17,7 @@ from app.ledger.repository import NewAccount
 from app.vouchers.programmes import Programme, parse_programme
 
 TREASURY, POOL, QUOTA_SOURCE, BUYER_QUOTA, VOUCHER = "treasury", "pool", "quota_source", "buyer_quota", "voucher"
-CLAIMABLE, CLAWBACK = "claimable", "clawback"
+CLAIMABLE, CLAWBACK, PAID, ADVANCE = "claimable", "clawback", "paid", "advance"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +121,16 @@ def claimable_name(programme: str, claimant_org_id: UUID) -> str:
 def clawback_name(programme: str, claimant_org_id: UUID) -> str:
     """What a claimant owes for vouchers that were revoked after they were redeemed."""
     return f"{programme}/clawback/{encode_id('org', claimant_org_id)}"
+
+
+def paid_name(programme: str, year: int) -> str:
+    """What claims of a year's periods were paid."""
+    return f"{programme}/paid/{year}"
+
+
+def advance_name(programme: str, supplier_org_id: UUID) -> str:
+    """What a supplier was advanced of the reserve fund and its claims did not make up for yet."""
+    return f"{programme}/advance/{encode_id('org', supplier_org_id)}"
 
 
 def buyer_quota(programme: str, buyer_org_id: UUID, year: int, cap_fen: int | None) -> Quota:

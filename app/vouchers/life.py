@@ -109,8 +109,22 @@ async def return_unspent(
 
 
 async def give_back_ended(session: WriteSession, vouchers: Sequence[Voucher]) -> None:
-    """Return what came onto vouchers after they ended, as a redemption that was given back, to their budgets."""
-    await _give_back(session, await repository.left_fen(session, [voucher.id for voucher in vouchers]))
+    """Return what came onto vouchers after they ended, as a redemption that was given back, to their budgets.
+
+    What the revocation claimed back for it before settles that debt instead: the budgets have it already.
+    """
+    left = await repository.left_fen(session, [voucher.id for voucher in vouchers])
+    settled: list[NewTransfer] = []
+    for voucher in vouchers:
+        for debtor, owed in (await repository.clawed_back(session, voucher)).items():
+            fen = min(owed, left[voucher.id])
+            if fen > 0:
+                left[voucher.id] -= fen
+                settled.append(
+                    NewTransfer(new_id(), voucher.account_id, debtor, fen, TransferKind.SINGLE, subject=voucher.id)
+                )
+    await ledger.post_transfers(session, settled)
+    await _give_back(session, left)
 
 
 async def _give_back(session: WriteSession, left: Mapping[UUID, int]) -> None:

@@ -31,7 +31,7 @@ from app.accounts.callers import Caller
 from app.kit.db import ReadSession, WriteSession
 from app.kit.pages import CursorSigner, PageRequest, Sort, fetch_page
 from app.ledger.models import Account, Transfer, TransferKind
-from app.vouchers.budgets import BUYER_QUOTA, CLAIMABLE
+from app.vouchers.budgets import BUYER_QUOTA, CLAIMABLE, CLAWBACK
 from app.vouchers.models import (
     ProgrammeVersion,
     ProgrammeYear,
@@ -242,6 +242,18 @@ async def redeemed_by(session: ReadSession, voucher_id: UUID) -> dict[UUID, int]
     """Return what was redeemed of a voucher less what was given back, by claimant (as the system)."""
     rows = await session.execute(_redemptions([voucher_id]))
     return {claimant: int(amount) for _, claimant, amount in rows if claimant is not None}
+
+
+async def clawed_back(session: ReadSession, voucher: Voucher) -> dict[UUID, int]:
+    """Return what a voucher's revocation claimed back less what came back of it since, by account (as the system)."""
+    owed = Transfer.debit_id == Account.id
+    statement = (
+        select(Account.id, cast(func.sum(case((owed, Transfer.amount_fen), else_=-Transfer.amount_fen)), BigInteger))
+        .join(Transfer, or_(owed, Transfer.credit_id == Account.id))
+        .where(Transfer.subject == voucher.id, Account.kind == CLAWBACK)
+        .group_by(Account.id)
+    )
+    return {account: int(fen) for account, fen in await session.execute(statement)}
 
 
 async def get_voucher(session: ReadSession, caller: Caller, voucher_id: UUID) -> Voucher | None:
