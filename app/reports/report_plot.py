@@ -134,6 +134,7 @@ def _effect(report: EffectOut) -> Figure:
     _name_bars(axes, [_name(row, report) for row in rows], 0)
     axes.set_xlim(0, max([*values, 0.0001]) * 1.15)
     axes.set_xlabel("card-hours per CNY")
+    axes.spines["right"].set_visible(False)
     return figure
 
 
@@ -166,6 +167,7 @@ def _money_axis(axes: Axes, *, horizontal: bool = False) -> None:
     axis.set_major_locator(MaxNLocator(6))
     axis.set_major_formatter(FuncFormatter(_thousands))
     axis.set_label_text("CNY")
+    axes.spines["right"].set_visible(False)
     axes.grid(axis="x" if horizontal else "y", color=_LEFT, linewidth=0.6)
     axes.set_axisbelow(True)
 

@@ -58,16 +58,13 @@ _VOUCHERS: Final = """
         WHERE d.kind = 'clawback' GROUP BY t.subject
     )
 """
-# What claims hold and were paid: a pending transfer for each line, about its voucher; posted when it is paid.
+# What claims hold and were paid: a pending transfer to a programme's paid account for each line, posted at payment.
 _CLAIMS: Final = """
     claim_leg AS (
-        SELECT p.subject AS voucher_id, split_part(a.name, '/', 1) AS programme_id,
-            split_part(a.name, '/', 3)::int AS year,
-            CASE WHEN p.kind = 'pending' AND done.id IS NULL THEN p.amount_fen ELSE 0 END AS claimed,
-            CASE WHEN p.kind = 'single' THEN p.amount_fen ELSE coalesce(done.amount_fen, 0) END AS paid
-        FROM ledger_account a JOIN ledger_transfer p ON p.credit_id = a.id AND p.kind IN ('pending', 'single')
+        SELECT l.voucher_id, CASE WHEN done.id IS NULL THEN p.amount_fen ELSE 0 END AS claimed,
+            coalesce(done.amount_fen, 0) AS paid
+        FROM claim_line l JOIN ledger_transfer p ON p.id = l.transfer_id
         LEFT JOIN ledger_transfer done ON done.pending_id = p.id
-        WHERE a.kind = 'paid'
     )
 """
 _BURN_DOWN: Final = text(
@@ -112,13 +109,6 @@ _TOTALS: Final = f"""
         UNION ALL
         SELECT v.programme, v.budget_year, v.buyer_kind, v.chip_origin, 0, 0, 0, 0, 0, 0, 0, l.claimed, l.paid
         FROM claim_leg l JOIN v ON v.id = l.voucher_id
-        UNION ALL
-        SELECT CASE WHEN :by_programme THEN l.programme_id END, CASE WHEN :by_year THEN l.year END,
-            CASE WHEN :by_buyer_kind THEN 'unknown' END, CASE WHEN :by_chip_origin THEN 'unknown' END,
-            0, 0, 0, 0, 0, 0, 0, l.claimed, l.paid
-        FROM claim_leg l
-        WHERE NOT EXISTS (SELECT FROM voucher WHERE voucher.id = l.voucher_id)
-            AND (:any_year OR l.year = :year) AND (:all_programmes OR l.programme_id = ANY (:wanted))
     )
     SELECT programme, budget_year AS year, buyer_kind, chip_origin, sum(vouchers) AS vouchers,
         sum(earmarked)::bigint AS earmarked_fen, sum(issued)::bigint AS issued_fen,

@@ -95,7 +95,7 @@ class TotalsRow(Output):
     left_fen: int = Field(description="of it, what can still be redeemed")
     clawed_back_fen: int = Field(description="of what was redeemed, what claimants owe since the voucher was revoked")
     claimed_fen: int = Field(description="in claims that wait to be paid")
-    paid_fen: int = Field(description="paid to claimants")
+    paid_fen: int = Field(description="paid to claimants, in money or against advances and what they owed")
 
 
 class TotalsOut(Output):

@@ -9,8 +9,10 @@ from typing import Any
 
 import asyncpg
 import pytest
+from sqlalchemy import select
 from sqlalchemy.engine import URL
 
+from app.claims.models import Claim, ClaimLine
 from app.kit.db import SYSTEM, Database
 from app.kit.ids import new_id
 from app.ledger import service as ledger
@@ -20,6 +22,7 @@ from app.reports.figures import ratio
 from app.reports.report_plot import render_report
 from app.reports.schemas import BurnDownOut, EffectOut, TotalsOut
 from app.reports.tables import card_hours, write_csv
+from app.settlements.models import Redemption
 from app.vouchers import budgets as caps
 from tests.bazaar import Bazaar, refusal
 from tests.conftest import Actor, MakeActor
@@ -50,19 +53,35 @@ async def superuser(url: URL, sql: str) -> None:
     await connection.close()
 
 
-async def claimed(database: Database, deal: Deal, *amounts: int) -> list[NewTransfer]:
-    """Claim so much of the deal's first voucher, as claims do: pending from claimable to paid, for each line."""
+async def claimed(database: Database, deal: Deal) -> list[NewTransfer]:
+    """Claim what the deal's first voucher redeemed: a line for each redemption, pending from claimable to paid."""
     supplier = deal.bazaar.supplier.org_id
-    names = [caps.claimable_name("made-up", supplier), "made-up/paid/2026"]
+    names = [caps.claimable_name("made-up", supplier), caps.paid_name("made-up", 2026)]
     async with database.write(SYSTEM) as session:
-        await ledger.open_accounts(session, [NewAccount(names[1], "paid", Guard.NONE)])
+        await ledger.open_accounts(session, [NewAccount(names[1], caps.PAID, Guard.NONE)])
         found = await ledger.accounts_by_name(session, names)
         source, target = (found[name].id for name in names)
+        rows = list(await session.scalars(select(Redemption).order_by(Redemption.id)))
+        start = datetime(2026, 9, 30, 16, tzinfo=UTC)
+        claim = Claim(
+            programme_id="made-up", programme_version=1, claimant_org_id=supplier, period="2026-Q4", period_start=start,
+            period_end=datetime(2026, 12, 31, 16, tzinfo=UTC), amount_fen=sum(row.amount_fen for row in rows),
+            signals=[], created_at=start,
+        )  # fmt: skip
+        session.add(claim)
+        await session.flush()
         lines = [
-            NewTransfer(new_id(), source, target, fen, TransferKind.PENDING, subject=deal.vouchers[0])
-            for fen in amounts
+            NewTransfer(new_id(), source, target, row.amount_fen, TransferKind.PENDING, subject=claim.id)
+            for row in rows
         ]
         await ledger.post_transfers(session, lines)
+        session.add_all(
+            ClaimLine(
+                claim_id=claim.id, claimant_org_id=supplier, redemption_id=row.id, settlement_id=row.settlement_id,
+                voucher_id=row.voucher_id, amount_fen=row.amount_fen, transfer_id=line.id,
+            )
+            for row, line in zip(rows, lines, strict=True)
+        )  # fmt: skip
     return lines
 
 
@@ -86,19 +105,18 @@ async def test_a_voucher_s_money_from_earmark_to_payment(bazaar: Bazaar, app_dat
     await bazaar.sweep()
     bazaar.clock.now = deal.ends_at
     await bazaar.sweep()
-    await deal.report(deal.period(0, 5))
+    await deal.report(deal.period(0, 2), deal.period(2, 1), deal.period(3, 2))
     redeemed = {"issued": 17_000, "redeemed": 8_500, "left": 8_500}
     assert sums((await read(bazaar.desk, "totals"))["total"]) == redeemed
-    paid, rejected, waiting = await claimed(app_database, deal, 4_000, 1_500, 3_000)
+    paid, rejected, waiting = await claimed(app_database, deal)
     assert sums((await read(bazaar.desk, "totals"))["total"]) == redeemed | {"claimed": 8_500}
     await resolved(app_database, paid, TransferKind.POST)
     await resolved(app_database, rejected, TransferKind.VOID)
     report = await read(bazaar.desk, "totals", **EVERY)
-    assert [sums(row) for row in (*report["rows"], report["total"])] == [
-        redeemed | {"claimed": 3_000, "paid": 4_000}
-    ] * 2
+    told = redeemed | {"claimed": 3_400, "paid": 3_400}
+    assert [sums(row) for row in (*report["rows"], report["total"])] == [told, told]
     assert report["rows"][0].items() >= groups.items()
-    assert waiting.amount_fen == 3_000
+    assert waiting.amount_fen == 3_400
 
 
 async def test_what_goes_back_is_told(bazaar: Bazaar) -> None:
