@@ -11,6 +11,7 @@ from app.contracts.models import Contract
 from app.contracts.signals import (
     RECENT,
     SPLIT_WITHIN,
+    Sale,
     Signal,
     affiliated_parties,
     raised_prices,
