@@ -5,6 +5,7 @@ from fastapi import APIRouter, Depends
 from app.accounts.endpoints import router as accounts
 from app.bulk.endpoints import router as bulk
 from app.catalog.endpoints import router as catalog
+from app.claims.endpoints import router as claims
 from app.contracts.endpoints import router as contracts
 from app.demand.endpoints import router as demand
 from app.kit.web import refuse_unknown_query
@@ -21,5 +22,5 @@ from app.vouchers.endpoints import router as vouchers
 
 router = APIRouter(prefix="/v1", dependencies=[Depends(refuse_unknown_query)])
 trade = (accounts, catalog, demand, matching, clearings, prices, reports, reservations, contracts, settlements, bulk)
-for part in (*trade, vouchers, drafts, simulations, ledger):
+for part in (*trade, claims, vouchers, drafts, simulations, ledger):
     router.include_router(part)

@@ -3,6 +3,7 @@
 from app.accounts import models as accounts
 from app.bulk import models as bulk
 from app.catalog import models as catalog
+from app.claims import models as claims
 from app.contracts import models as contracts
 from app.demand import models as demand
 from app.kit import idempotency
@@ -19,6 +20,7 @@ DEFINED_IN = (
     accounts,
     bulk,
     catalog,
+    claims,
     clearings,
     contracts,
     demand,

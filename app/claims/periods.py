@@ -1,4 +1,6 @@
-"""The periods that are claimed: calendar ones in the programme's time zone, named `2026`, `2026-H2`, `2026-Q4`, `2026-12`.
+"""The periods that are claimed: calendar ones in the programme's time zone.
+
+They are named `2026`, `2026-H2`, `2026-Q4` and `2026-12`.
 
 Pure; nothing here knows of the database.
 """

@@ -10,6 +10,7 @@ from app.client.accounts import AsyncKeys, AsyncOrganisations, Keys, Organisatio
 from app.client.booking import AsyncQuotes, AsyncRequests, AsyncReservations, Quotes, Requests, Reservations
 from app.client.bulk import AsyncExports, AsyncImports, Exports, Imports
 from app.client.catalogue import AsyncChips, AsyncOffers, Chips, Offers
+from app.client.claims import Advances, AsyncAdvances, AsyncClaims, Claims
 from app.client.clearings import AsyncClearings, Clearings
 from app.client.contracts import Applications, AsyncApplications, AsyncContracts, Contracts
 from app.client.core import AsyncRunner, Configuration, SyncRunner
@@ -91,6 +92,8 @@ class Client:
         self.vouchers = Vouchers(runner)
         self.deliveries = Deliveries(runner)
         self.settlements = Settlements(runner)
+        self.claims = Claims(runner)
+        self.advances = Advances(runner)
         self.ledger = Ledger(runner)
         self.reports = Reports(runner)
 
@@ -144,6 +147,8 @@ class AsyncClient:
         self.vouchers = AsyncVouchers(runner)
         self.deliveries = AsyncDeliveries(runner)
         self.settlements = AsyncSettlements(runner)
+        self.claims = AsyncClaims(runner)
+        self.advances = AsyncAdvances(runner)
         self.ledger = AsyncLedger(runner)
         self.reports = AsyncReports(runner)
 

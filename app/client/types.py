@@ -21,6 +21,45 @@ class AccessOut(TypedDict):
     instructions: str | None
 
 
+class AdvanceIn(TypedDict):
+    """Money of the reserve fund that a supplier is given ahead of its claims."""
+
+    supplier_org_id: str
+    amount_fen: int
+    """integer fen (1/100 CNY)"""
+    reference: NotRequired[str | None]
+    """of the transfer"""
+
+
+class AdvanceOut(TypedDict):
+    """An advance of a programme's reserve fund."""
+
+    id: str
+    programme: str
+    programme_version: int
+    supplier_org_id: str
+    amount_fen: int
+    currency: NotRequired[Literal["CNY"]]
+    reference: str | None
+    created_at: str
+
+
+class AdvancedOut(TypedDict):
+    """An advance that was just made, and what the supplier's claims did not make up for yet, this one included."""
+
+    id: str
+    programme: str
+    programme_version: int
+    supplier_org_id: str
+    amount_fen: int
+    currency: NotRequired[Literal["CNY"]]
+    reference: str | None
+    created_at: str
+    outstanding_fen: int
+    cap_fen: int | None
+    """most that a supplier has in advance; null: the programme names no limit"""
+
+
 class AffiliationIn(TypedDict):
     """Two organisations under one control."""
 
@@ -243,6 +282,17 @@ class ChipPatch(TypedDict):
 
 Choice: TypeAlias = Literal["full_price", "lapsed"]
 """What came of a buyer's choice after a rejection: the full price accepted, or the time for it lapsed."""
+
+
+RedemptionId: TypeAlias = str
+
+
+ClaimReason: TypeAlias = Literal["proof_insufficient", "not_delivered", "wrong_amount", "ineligible", "desk_decision"]
+"""Why the desk rejects a claim or a line of it."""
+
+
+ClaimState: TypeAlias = Literal["submitted", "approved", "rejected", "paid"]
+"""`submitted → approved | rejected`, `approved → paid`; the database refuses other turns."""
 
 
 ClearingMode: TypeAlias = Literal["dry_run", "apply"]
@@ -688,6 +738,10 @@ class KindSums(TypedDict):
     accounts: int
 
 
+LineState: TypeAlias = Literal["submitted", "approved", "rejected"]
+"""`submitted → approved | rejected`, by the desk; a rejected line's redemption may be claimed again."""
+
+
 Loss: TypeAlias = Literal[
     "capacity_taken",
     "request_changed",
@@ -859,6 +913,18 @@ class OtherIn(TypedDict):
     """integer fen (1/100 CNY)"""
 
 
+class PageAdvanceOut(TypedDict):
+    data: list[AdvanceOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""
+
+
 class PageBudgetPriceOut(TypedDict):
     data: list[BudgetPriceOut]
     has_more: bool
@@ -930,6 +996,17 @@ class PartyOut(TypedDict):
     contact: str | None
 
 
+class PayClaimIn(TypedDict):
+    """That a claim was paid."""
+
+    amount_fen: int
+    """what was paid, in integer fen: exactly `cash_fen`"""
+    paid_at: NotRequired[str | None]
+    """when; by default now"""
+    reference: NotRequired[str | None]
+    """of the transfer"""
+
+
 class PayIn(TypedDict):
     """That a settlement was paid."""
 
@@ -998,6 +1075,25 @@ class ProgressOut(TypedDict):
     """0 while it is not known"""
 
 
+class ProofIn(TypedDict):
+    """A document that proves the claim: uploaded by `POST /v1/claim-proofs`, or a contract's."""
+
+    kind: str
+    """one that the programme names"""
+    document_id: str
+
+
+class ProofOut(TypedDict):
+    """A document that proves the claim; its content is at `…/proofs/{document_id}`."""
+
+    kind: str
+    document_id: str
+    name: str
+    media_type: str
+    size_bytes: int
+    sha256: str
+
+
 class PublishIn(TypedDict):
     """Which draft to publish."""
 
@@ -1046,8 +1142,25 @@ class Registration(TypedDict):
     """shown to the other side once a reservation is confirmed"""
 
 
+class RejectClaimIn(TypedDict):
+    """Reject a claim with all of its lines."""
+
+    reason: ClaimReason
+    detail: str
+    """in the desk's own words; the claimant sees it"""
+
+
 RejectReason: TypeAlias = Literal["desk_check_failed", "documents_insufficient", "false_statement", "desk_decision"]
 """Why the desk rejects an application."""
+
+
+class RejectedLineIn(TypedDict):
+    """A line that is not approved."""
+
+    line_id: str
+    reason: ClaimReason
+    detail: str
+    """in the desk's own words; the claimant sees it"""
 
 
 ReportFormat: TypeAlias = Literal["json", "csv", "svg", "png"]
@@ -1152,6 +1265,30 @@ class ShareIn(TypedDict):
 
 Side: TypeAlias = Literal["buyer", "supplier"]
 """A party of a reservation."""
+
+
+SignalCode: TypeAlias = Literal[
+    "affiliated_parties",
+    "price_above_recent",
+    "price_above_non_voucher",
+    "split_contracts",
+    "claimed_above_metered",
+    "proof_reused",
+]
+"""What a signal is of."""
+
+
+class SignalOut(TypedDict):
+    """A sign of abuse; it decides nothing."""
+
+    code: SignalCode
+    of: str
+    """the id of what it is about"""
+    found: str
+    against: str
+    """what it was held against"""
+    told: str
+    """in a sentence, English or Chinese by Accept-Language"""
 
 
 class SimulateIn(TypedDict):
@@ -1284,7 +1421,7 @@ class TotalsRow(TypedDict):
     claimed_fen: int
     """in claims that wait to be paid"""
     paid_fen: int
-    """paid to claimants"""
+    """paid to claimants, in money or against advances and what they owed"""
 
 
 TransferKind: TypeAlias = Literal["single", "pending", "post", "void", "expire"]
@@ -1518,6 +1655,8 @@ class ApplicationOut(TypedDict):
     arithmetic: list[AppContractsSchemasStepOut]
     desk_checks: list[str]
     """what the facts can't tell: with any, the desk decides"""
+    signals: list[SignalOut] | None
+    """signs of abuse, for the desk and auditors; null for others"""
     decided_by: DecidedBy | None
     decided_at: str | None
     reason: AppContractsSchemasReasonOut | None
@@ -1528,6 +1667,12 @@ class ApplicationOut(TypedDict):
     version: int
     """what the ETag is made of"""
     created_at: str
+
+
+class ApproveClaimIn(TypedDict):
+    """Approve a claim, but for the lines named."""
+
+    rejected: NotRequired[list[RejectedLineIn]]
 
 
 class BudgetDifferenceOut(TypedDict):
@@ -1561,6 +1706,70 @@ class CapacityOut(TypedDict):
     observed_at: str
     steps: list[AppCatalogSchemasStepOut]
     segments: list[SegmentOut]
+
+
+class ClaimIn(TypedDict):
+    """What is claimed: all that was redeemed in a period and is not claimed yet, or the redemptions named."""
+
+    programme: str
+    programme_version: NotRequired[int | None]
+    """by default that of the oldest redemption that is not claimed"""
+    period: str
+    """a calendar period in the programme's time zone, of its cadence: `2026-12`, `2026-Q4`, `2026-H2`, `2026`"""
+    proofs: NotRequired[list[ProofIn]]
+    """at least one of each kind that the programme names"""
+    redemption_ids: NotRequired[list[RedemptionId] | None]
+    """only these; by default all"""
+    amount_fen: NotRequired[int | None]
+    """what this must come to, in integer fen; else it is refused"""
+    claimant_org_id: NotRequired[str | None]
+    """for whom, where the desk claims"""
+
+
+class ClaimLineOut(TypedDict):
+    """A redemption that is claimed."""
+
+    id: str
+    redemption_id: str
+    settlement_id: str
+    voucher_id: str
+    amount_fen: int
+    state: LineState
+    reason: ClaimReason | None
+    """of a rejected one"""
+    detail: str | None
+
+
+class ClaimOut(TypedDict):
+    """What a claimant asks of a programme for a period."""
+
+    id: str
+    state: ClaimState
+    programme: str
+    programme_version: int
+    claimant_org_id: str
+    period: str
+    period_start: str
+    period_end: str
+    amount_fen: int
+    """the sum of its lines"""
+    approved_fen: int | None
+    """the sum of the approved lines; null before the decision"""
+    netted_fen: int | None
+    """taken off at payment for advances of the reserve fund"""
+    recovered_fen: int | None
+    """taken off at payment for vouchers revoked after they were paid"""
+    cash_fen: int | None
+    """what is left to pay: approved less netted less recovered"""
+    currency: NotRequired[Literal["CNY"]]
+    decided_at: str | None
+    paid_at: str | None
+    payment_reference: str | None
+    signals: list[SignalOut] | None
+    """signs of abuse, for the desk and auditors; null for others"""
+    version: int
+    """what the ETag is made of"""
+    created_at: str
 
 
 class ClassPricesOut(TypedDict):
@@ -2081,6 +2290,18 @@ class PageApplicationOut(TypedDict):
     """the query as understood, so that nothing was dropped silently"""
 
 
+class PageClaimOut(TypedDict):
+    data: list[ClaimOut]
+    has_more: bool
+    """whether more lies in the direction asked for"""
+    next_cursor: str | None
+    """give as `after` for the next page; null on an empty page"""
+    previous_cursor: str | None
+    """give as `before` for the page before; null on an empty page"""
+    query: dict[str, Any]
+    """the query as understood, so that nothing was dropped silently"""
+
+
 class PageClassPricesOut(TypedDict):
     data: list[ClassPricesOut]
     has_more: bool
@@ -2586,6 +2807,40 @@ class BurnDownOut(TypedDict):
     days: list[BurnDownDay]
     """every day since the pool was opened, the last one up to `as_of`"""
     forecast: ForecastOut
+
+
+class ClaimDetail(TypedDict):
+    """A claim with its lines and proofs; of an approved one the amounts are those of a payment now."""
+
+    id: str
+    state: ClaimState
+    programme: str
+    programme_version: int
+    claimant_org_id: str
+    period: str
+    period_start: str
+    period_end: str
+    amount_fen: int
+    """the sum of its lines"""
+    approved_fen: int | None
+    """the sum of the approved lines; null before the decision"""
+    netted_fen: int | None
+    """taken off at payment for advances of the reserve fund"""
+    recovered_fen: int | None
+    """taken off at payment for vouchers revoked after they were paid"""
+    cash_fen: int | None
+    """what is left to pay: approved less netted less recovered"""
+    currency: NotRequired[Literal["CNY"]]
+    decided_at: str | None
+    paid_at: str | None
+    payment_reference: str | None
+    signals: list[SignalOut] | None
+    """signs of abuse, for the desk and auditors; null for others"""
+    version: int
+    """what the ETag is made of"""
+    created_at: str
+    lines: list[ClaimLineOut]
+    proofs: list[ProofOut]
 
 
 class ClearingResultOut(TypedDict):

@@ -4,6 +4,7 @@ import typer
 
 from app.commands.booking import add_booking_commands
 from app.commands.bulk import add_bulk_commands
+from app.commands.claims import claims
 from app.commands.clearings import clearings
 from app.commands.contracts import applications, contracts, vouchers
 from app.commands.keys import add_key_commands
@@ -29,6 +30,7 @@ def add_commands(app: typer.Typer, keys: typer.Typer) -> None:
     add_booking_commands(app)
     app.add_typer(reservations, name="reservations")
     app.add_typer(settlements, name="settlements")
+    app.add_typer(claims, name="claims")
     app.add_typer(clearings, name="clearings")
     app.add_typer(organisations, name="organisations")
     app.add_typer(programmes, name="programmes")

@@ -25,32 +25,6 @@ _MAGIC: Final = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
 )
-OPENAPI: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "additionalProperties": False,
-                    "required": ["file"],
-                    "properties": {
-                        "file": {
-                            "type": "string",
-                            "format": "binary",
-                            "description": "a PDF, PNG or JPEG of at most 10 MiB, told by its content",
-                        },
-                        "kind": {
-                            "type": "string",
-                            "enum": [kind.value for kind in DocumentKind],
-                            "default": "contract",
-                        },
-                    },
-                }
-            }
-        },
-    }
-}
 _ZH: Final = {
     "compute": "算力",
     "storage": "存储",
@@ -72,8 +46,40 @@ class UploadedDocument:
     digest: bytes
 
 
-async def read_document(request: Request) -> UploadedDocument:
-    """Return the one file of an upload; its type is told by its content, not by what the sender calls it.
+def upload_form(default: DocumentKind) -> dict[str, Any]:
+    """Return how an upload is described in the OpenAPI document."""
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "multipart/form-data": {
+                    "schema": {
+                        "type": "object",
+                        "additionalProperties": False,
+                        "required": ["file"],
+                        "properties": {
+                            "file": {
+                                "type": "string",
+                                "format": "binary",
+                                "description": "a PDF, PNG or JPEG of at most 10 MiB, told by its content",
+                            },
+                            "kind": {
+                                "type": "string",
+                                "enum": [kind.value for kind in DocumentKind],
+                                "default": default.value,
+                            },
+                        },
+                    }
+                }
+            },
+        }
+    }
+
+
+async def read_document(request: Request, default: DocumentKind = DocumentKind.CONTRACT) -> UploadedDocument:
+    """Return the one file of an upload, of the kind `default` unless it is told.
+
+    Its type is told by its content, not by what the sender calls it.
 
     Raises:
         Problem: `not_multipart`, `upload_too_large`, `malformed`, `one_file`, `unknown_form_field`, `form_value`,
@@ -81,13 +87,12 @@ async def read_document(request: Request) -> UploadedDocument:
     """
     form = await read_form(request, max_bytes=MAX_DOCUMENT_BYTES + _FORM_BYTES, max_files=2, max_fields=4)
     try:
-        return await _parsed(form)
+        return await _parsed(form, default)
     finally:
         await form.close()
 
 
-async def _parsed(form: FormData) -> UploadedDocument:
-    kind = DocumentKind.CONTRACT
+async def _parsed(form: FormData, kind: DocumentKind) -> UploadedDocument:
     files: list[UploadFile] = []
     for name, value in form.multi_items():
         if name == "file" and isinstance(value, UploadFile):

@@ -21,7 +21,7 @@ from app.accounts.dependencies import (
 )
 from app.accounts.errors import NOT_APPROVED
 from app.contracts import repository, service
-from app.contracts.documents import OPENAPI, contract_document, read_document
+from app.contracts.documents import contract_document, read_document, upload_form
 from app.contracts.errors import (
     AMOUNT_ABOVE_RULE,
     APPLICATION_EXISTS,
@@ -39,7 +39,7 @@ from app.contracts.errors import (
     RULE_REFUSES,
     VOUCHER_STATE,
 )
-from app.contracts.models import ApplicationState, VoucherApplication
+from app.contracts.models import ApplicationState, DocumentKind, VoucherApplication
 from app.contracts.repository import ApplicationFilter, ContractFilter
 from app.contracts.schemas import (
     ApplicationId,
@@ -204,7 +204,7 @@ async def list_documents(contract_id: ContractId, caller: Anyone, session: Readi
     status_code=201,
     response_model=DocumentOut,
     responses=problems(*_WRITE, MALFORMED, NOT_MULTIPART, UPLOAD_TOO_LARGE, ONE_FILE, DOCUMENT_TYPE),
-    openapi_extra=OPENAPI,
+    openapi_extra=upload_form(DocumentKind.CONTRACT),
 )
 async def upload_document(
     contract_id: ContractId, request: Request, caller: Party, write: Writing, context: Context

@@ -11,7 +11,6 @@ from app.contracts.models import Contract
 from app.contracts.signals import (
     RECENT,
     SPLIT_WITHIN,
-    Sale,
     Signal,
     affiliated_parties,
     raised_prices,

@@ -8,6 +8,7 @@ from app.kit.db import Database, Scope
 from app.schema import current_revision, head_revision
 from app.verification import repository
 from app.verification.checks import CHECKS, Check
+from app.verification.claim_checks import CLAIM_CHECKS
 from app.verification.clearing_checks import (
     NAME,
     PROMISE,
@@ -20,7 +21,7 @@ from app.verification.ledger_checks import LEDGER_CHECKS
 from app.verification.settlement_checks import SETTLEMENT_CHECKS
 from app.verification.voucher_checks import VOUCHER_CHECKS
 
-ALL_CHECKS: Final = (*CHECKS, *LEDGER_CHECKS, *VOUCHER_CHECKS, *SETTLEMENT_CHECKS, RESERVATION_CHECK)
+ALL_CHECKS: Final = (*CHECKS, *LEDGER_CHECKS, *VOUCHER_CHECKS, *SETTLEMENT_CHECKS, *CLAIM_CHECKS, RESERVATION_CHECK)
 _SCHEMA: Final = Check("schema", "the database is at this release's newest migration", "", "")
 
 

@@ -98,7 +98,8 @@ SETTLEMENT_CHECKS: Final = (
         FROM net n JOIN voucher v ON v.id = n.voucher_id LEFT JOIN contract c ON c.reservation_id = v.subject_id
         LEFT JOIN billed b ON b.contract_id = c.id
         WHERE n.redeemed_fen < 0 OR v.issued_fen IS NULL OR n.redeemed_fen > v.issued_fen
-            OR (NOT n.claimed AND n.redeemed_fen > v.rate_ppm * coalesce(b.amount_fen, 0) / 1000000)
+            OR (NOT n.claimed AND n.redeemed_fen > v.rate_ppm * coalesce(b.amount_fen, 0) / 1000000
+                AND NOT EXISTS (SELECT FROM settlement_due d WHERE d.reservation_id = v.subject_id))
         UNION ALL
         SELECT format('redemption %s is given back beyond its amount', r.id)
         FROM redemption r JOIN redemption g ON g.of_id = r.id GROUP BY r.id, r.amount_fen, r.voucher_id
@@ -111,6 +112,8 @@ SETTLEMENT_CHECKS: Final = (
         GROUP BY b.contract_id, b.deducted_fen
         HAVING b.deducted_fen <> coalesce(sum(CASE r.kind WHEN 'redeemed' THEN r.amount_fen ELSE -r.amount_fen END), 0)
             AND NOT coalesce(bool_or(r.claim_id IS NOT NULL), false)
+            AND NOT EXISTS (SELECT FROM settlement_due d JOIN contract c ON c.reservation_id = d.reservation_id
+                WHERE c.id = b.contract_id)
         """,
     ),
     Check(

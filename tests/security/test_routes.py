@@ -49,6 +49,7 @@ def filled(path: str, world: World) -> str:
         "version": "1",
         "delivery_id": encode_id("dlv", new_id()),
         "settlement_id": encode_id("stl", new_id()),
+        "claim_id": encode_id("clm", new_id()),
         "clearing_id": encode_id("clr", new_id()),
         "other_id": encode_id("clr", new_id()),
         "account_id": encode_id("acct", new_id()),

@@ -1,23 +1,22 @@
 """A contract in a test: booked, confirmed and running, with vouchers issued for it, and what its settlements were."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import httpx
-from sqlalchemy import update
 
 from app.contracts.models import Payment
 from app.demand import service as demand
 from app.kit.db import SYSTEM, acting_as_system
-from app.kit.ids import decode_id, encode_id, new_id
+from app.kit.ids import decode_id, encode_id
 from app.kit.time import HOUR, format_rfc3339
 from app.ledger.models import Account
 from app.ledger.service import accounts_by_name
 from app.matching.repository import lock_offers
 from app.reservations.holding import Hold, hold_capacity
-from app.settlements.models import Redemption
 from app.settlements.service import settle_next_due
 from app.vouchers import budgets as caps
 from app.vouchers import service as programmes
@@ -26,6 +25,7 @@ from tests.bazaar import Bazaar, keyed
 from tests.conftest import Actor
 from tests.grants import NOW, TOML
 
+QUARTER_OVER = datetime(2027, 1, 2, tzinfo=UTC)
 _CHECKED = """
 [[desk_checks]]
 en = "Something that only the desk can see."
@@ -196,10 +196,49 @@ class Deal:
         wanted = format_rfc3339(self.starts_at + timedelta(hours=first))
         return next(row for row in rows if row["period_start"] == wanted)
 
-    async def claim_all(self) -> None:
-        """Let a live claim hold every redemption so far, as a claim's submission does."""
-        async with self.bazaar.database.write(SYSTEM) as session:
-            await session.execute(update(Redemption).values(claim_id=new_id()))
+    async def try_claim(
+        self, programme: str = "made-up", *, by: Actor | None = None, kinds: Sequence[str] = (), **more: Any
+    ) -> httpx.Response:
+        """Claim what was redeemed in the last quarter of 2026, with a proof of each kind."""
+        actor = by or self.bazaar.supplier
+        proofs = [{"kind": kind, "document_id": await self.proof(actor, kind)} for kind in kinds]
+        body = {"programme": programme, "period": "2026-Q4", "proofs": proofs} | more
+        return await actor.client.post("/v1/claims", json=body, headers=keyed())
+
+    async def proof(self, actor: Actor, text: str) -> str:
+        """Upload a proof that says this; return its id."""
+        files = {"file": (f"{text}.pdf", b"%PDF-1.7 " + text.encode(), "application/pdf")}
+        made = await actor.client.post("/v1/claim-proofs", files=files)
+        assert made.status_code == 201, made.text
+        return made.json()["id"]
+
+    async def claim(self, programme: str = "made-up", **more: Any) -> Any:
+        made = await self.try_claim(programme, **more)
+        assert made.status_code == 201, made.text
+        return made.json()
+
+    async def claim_all(self) -> Any:
+        """Let a live claim hold every redemption so far; time stands where it stood."""
+        now = self.bazaar.clock.now
+        self.bazaar.clock.now = QUARTER_OVER
+        made = await self.claim()
+        self.bazaar.clock.now = now
+        return made
+
+    async def try_decide(
+        self, claim: Any, verb: str, *, by: Actor | None = None, version: int | None = None, **body: Any
+    ) -> httpx.Response:
+        headers = keyed(**{"If-Match": f'"{version or claim["version"]}"'})
+        client = (by or self.bazaar.desk).client
+        return await client.post(f"/v1/claims/{claim['id']}/{verb}", json=body, headers=headers)
+
+    async def decide(self, claim: Any, verb: str, **body: Any) -> Any:
+        done = await self.try_decide(claim, verb, **body)
+        assert done.status_code == 200, done.text
+        return done.json()
+
+    async def pay_claim(self, claim: Any) -> Any:
+        return await self.decide(claim, "pay", amount_fen=claim["cash_fen"])
 
     async def settle_due(self) -> int:
         """Settle what waits to be; return how many contracts that was."""
