@@ -18,10 +18,10 @@ from app.kit.db import ReadSession, WriteSession, acting_as_system
 from app.kit.errors import NOT_FOUND
 from app.kit.ids import new_id
 from app.reservations.following import on_changed
-from app.reservations.models import Reservation, ReservationState
+from app.reservations.models import LIVE, Reservation, ReservationState
 from app.reservations.parties import side_of
 from app.reservations.schemas import Side
-from app.reservations.service import CheckVersion
+from app.reservations.service import CheckVersion, refresh_subsidy
 from app.settlements import repository
 from app.settlements.arithmetic import Metered
 from app.settlements.errors import OTHER_AMOUNT, PAID_LATER, PAYMENT_STATE
@@ -84,6 +84,11 @@ async def settle(
         lines.append(book.settle(report.period_start, report.period_end, report.id))
     made = [line for line in lines if line is not None]
     await _record(session, book, contract, made, given_back, now)
+    over = {voucher.id for voucher in book.vouchers if not voucher.open}
+    back = any(step.of_id is not None and step.voucher_id in over for line in made for step in line.steps)
+    if back and reservation.state in LIVE:
+        # What comes back onto a voucher whose time is over is no longer taken off what the reservation costs.
+        await refresh_subsidy(session, reservation, now)
     await repository.take_off_due(session, reservation.id)
     return [line.id for line in made]
 

@@ -1,19 +1,23 @@
 """Claims: what is refused, what a decision lets go of, what payments net, and races between real connections."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from app.contracts.models import Payment
+from app.kit.db import SYSTEM
 from app.kit.ids import encode_id, new_id
+from app.vouchers import service as programmes
 from tests.bazaar import Bazaar, keyed
 from tests.conftest import Actor, MakeActor
-from tests.settlements.deals import QUARTER_OVER, Deal, Granted
+from tests.grants import NOW
+from tests.settlements.deals import QUARTER_OVER, Deal, Granted, made_up
 
 pytestmark = pytest.mark.anyio
 HALF = Granted(17_000)
-CHENGDU = Granted(17_000, "chengdu-2023")
-WHY = {"reason": "proof_insufficient", "detail": "It is unsigned."}
+WHY: dict[str, Any] = {"reason": "proof_insufficient", "detail": "It is unsigned."}
 
 
 @pytest.fixture
@@ -185,7 +189,7 @@ async def test_a_rejected_line_is_claimed_again(deal: Deal) -> None:
     assert [line["redemption_id"] for line in again["lines"]] == [claim["lines"][0]["redemption_id"]]
     assert refusal(await deal.try_decide(approved, "approve")) == (409, "claim_state")
     assert refusal(await deal.try_decide(approved, "pay", amount_fen=8_499)) == (422, "claim_payment_differs")
-    late = {"amount_fen": 8_500, "paid_at": "2027-01-02T00:00:01Z"}
+    late: dict[str, Any] = {"amount_fen": 8_500, "paid_at": "2027-01-02T00:00:01Z"}
     assert refusal(await deal.try_decide(approved, "pay", **late)) == (422, "paid_in_future")
     assert refusal(await deal.try_decide(approved, "pay", version=1, amount_fen=8_500)) == (412, "stale")
     paid = await deal.pay_claim(approved)
@@ -232,7 +236,7 @@ async def test_what_was_paid_for_a_revoked_voucher_is_recovered_from_the_next_cl
     assert await owed(deal) == 17_000
     bazaar = deal.bazaar
     bazaar.clock.now = QUARTER_OVER.replace(year=2026, month=12)
-    following = await Deal(bazaar, hours=20, start=24 + 12, grants=(Granted(34_000),)).over()
+    following = await Deal(bazaar, hours=20, start=24 + 12, grants=(Granted(34_000),), opened=True).over()
     await following.report(following.period(0, 20))
     bazaar.clock.now = QUARTER_OVER
     approved = await following.decide(await following.claim(), "approve")
@@ -306,3 +310,70 @@ async def test_a_repeated_submission_has_one_effect(deal: Deal) -> None:
     first, again = [await client.post("/v1/claims", json=body, headers=headers) for _ in range(2)]
     assert (first.json(), again.headers["Idempotent-Replayed"]) == (again.json(), "true")
     assert refusal(await client.post("/v1/claims", json=body)) == (400, "idempotency_key_required")
+
+
+async def test_signals_are_stored_for_the_desk(bazaar: Bazaar) -> None:
+    """Affiliated sides, a price fifteen times the last, and a voucher redeemed ahead of delivery."""
+    usual = await Deal(bazaar, grants=(Granted(100),)).over()
+    bazaar.clock.now = usual.starts_at - timedelta(minutes=30)
+    org, other = (encode_id("org", actor.org_id) for actor in (bazaar.buyer, bazaar.supplier))
+    body = {"org_id": org, "other_org_id": other, "valid_from": "2026-01-01", "evidence": "Register."}
+    made = await bazaar.desk.client.post("/v1/affiliations", json=body)
+    assert made.status_code == 201, made.text
+    deal = Deal(
+        bazaar, hours=20, start=24, price_fen=12_750, payment=Payment.PREPAID, grants=(Granted(30_000),), opened=True
+    )
+    await deal.confirmed()
+    await deal.settle_due()
+    [application] = [
+        each
+        for each in (await bazaar.desk.client.get("/v1/voucher-applications")).json()["data"]
+        if each["contract_id"] == deal.contract["id"]
+    ]
+    at_application = ["affiliated_parties", "price_above_recent"]
+    assert [signal["code"] for signal in application["signals"]] == at_application
+    own = await bazaar.buyer.client.get(f"/v1/voucher-applications/{application['id']}")
+    assert own.json()["signals"] is None
+    bazaar.clock.now = QUARTER_OVER
+    claim = await deal.claim()
+    assert claim["signals"] is None
+    shown = (await bazaar.desk.client.get(f"/v1/claims/{claim['id']}", headers={"Accept-Language": "zh-CN"})).json()
+    assert [signal["code"] for signal in shown["signals"]] == [*at_application, "claimed_above_metered"]
+    assert "关联" in shown["signals"][0]["told"]
+
+
+async def test_a_proof_that_proves_another_claim_is_signalled(bazaar: Bazaar) -> None:
+    deal = await Deal(bazaar, cards=40, price_fen=10_000, grants=(Granted(2_000_000, "chengdu-2023"),)).over()
+    await deal.report(deal.period(0, 5), deal.period(5, 5))
+    bazaar.clock.now = QUARTER_OVER
+    first, second = await redemptions(deal)
+    kinds = ("contract", "settlement", "delivery record")
+    claims = [await deal.claim("chengdu-2023", kinds=kinds, redemption_ids=[each]) for each in (first, second)]
+    shown = [(await bazaar.desk.client.get(f"/v1/claims/{each['id']}")).json()["signals"] for each in claims]
+    assert shown[0] == []
+    assert [(signal["code"], signal["against"]) for signal in shown[1]] == [("proof_reused", claims[0]["id"])] * 3
+    await deal.decide(claims[0], "reject", **WHY)
+    await deal.decide(claims[1], "reject", **WHY)
+    again = await deal.claim("chengdu-2023", kinds=kinds)
+    # The proofs of a rejected claim may come again.
+    assert (await bazaar.desk.client.get(f"/v1/claims/{again['id']}")).json()["signals"] == []
+
+
+async def test_a_claim_after_its_time(bazaar: Bazaar) -> None:
+    """A programme claimed by the month, within 30 days."""
+    text = made_up("monthly", "0.5").replace(
+        'by = "supplier"', 'by = "supplier"\ncadence = "month"\nproofs = ["invoice"]\nwithin_days = 30'
+    )
+    async with bazaar.database.write(SYSTEM) as session:
+        await programmes.store_programmes(session, [text], NOW)
+    deal = await Deal(bazaar, grants=(Granted(17_000, "monthly"),)).over()
+    await deal.report(deal.period(0, 10))
+    assert refusal(await deal.try_claim("monthly")) == (422, "other_period")
+    end = datetime(2026, 12, 31, 16, tzinfo=UTC)
+    claim: dict[str, Any] = {"period": "2026-12", "kinds": ("invoice",)}
+    bazaar.clock.now = end - timedelta(seconds=1)
+    assert refusal(await deal.try_claim("monthly", **claim)) == (409, "claim_period_not_over")
+    bazaar.clock.now = end + timedelta(days=30)
+    assert refusal(await deal.try_claim("monthly", **claim)) == (409, "claim_late")
+    bazaar.clock.now -= timedelta(seconds=1)
+    assert (await deal.claim("monthly", **claim))["amount_fen"] == 17_000

@@ -70,6 +70,7 @@ class Deal:
     payment: Payment = Payment.ARREARS
     grants: tuple[Granted, ...] = ()
     start: int = 1
+    opened: bool = False
     reservation: Any = None
     contract: Any = None
     vouchers: list[UUID] = field(default_factory=list[UUID])
@@ -82,7 +83,8 @@ class Deal:
                 await programmes.open_year(session, programme, 1, 2026, 10**9, 10**9, now=NOW)
 
     async def held(self) -> "Deal":
-        await self.open_programmes()
+        if not self.opened:
+            await self.open_programmes()
         await self.state(self.bazaar.buyer, "kind", "startup")
         await self.state(self.bazaar.buyer, "integrity", "clean")
         await self.state(self.bazaar.buyer, "prior_year_revenue_fen", 1_000_000_000)
