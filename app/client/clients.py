@@ -14,6 +14,7 @@ from app.client.claims import Advances, AsyncAdvances, AsyncClaims, Claims
 from app.client.clearings import AsyncClearings, Clearings
 from app.client.contracts import Applications, AsyncApplications, AsyncContracts, Contracts
 from app.client.core import AsyncRunner, Configuration, SyncRunner
+from app.client.reports import AsyncReports, Reports
 from app.client.settlements import AsyncDeliveries, AsyncSettlements, Deliveries, Settlements
 from app.client.transport import AsyncHttp, AsyncTransport, SyncHttp, SyncTransport
 from app.client.vouchers import AsyncLedger, AsyncProgrammes, AsyncVouchers, Ledger, Programmes, Vouchers
@@ -94,6 +95,7 @@ class Client:
         self.claims = Claims(runner)
         self.advances = Advances(runner)
         self.ledger = Ledger(runner)
+        self.reports = Reports(runner)
 
     def close(self) -> None:
         """Close every connection."""
@@ -148,6 +150,7 @@ class AsyncClient:
         self.claims = AsyncClaims(runner)
         self.advances = AsyncAdvances(runner)
         self.ledger = AsyncLedger(runner)
+        self.reports = AsyncReports(runner)
 
     async def close(self) -> None:
         """Close every connection."""

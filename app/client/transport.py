@@ -125,8 +125,8 @@ def _arguments(message: Message) -> dict[str, Any]:
         arguments["params"] = list(message.query)
     if message.json is not None:
         arguments["json"] = message.json
-    if message.form is not None:
-        arguments["data"] = dict(message.form)
+    if message.form is not None or message.files:
+        arguments["data"] = dict(message.form or {})
         arguments["files"] = [(message.files_field, (name, content)) for name, content in message.files]
     return arguments
 

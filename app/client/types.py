@@ -158,6 +158,22 @@ class BudgetSideOut(TypedDict):
     """millionths of the objective's unit that one more fen would add"""
 
 
+class BurnDownDay(TypedDict):
+    """A pool at the end of a day, or now for the last one."""
+
+    day: str
+    filled_fen: int
+    """what was put into it so far"""
+    issued_fen: int
+    """issued so far, less what came back"""
+    earmarked_fen: int
+    """set aside and not decided"""
+    left_fen: int | None
+    """of what was put in; null where the pool has no cap"""
+    redeemed_fen: int
+    """redeemed so far of this year's vouchers, less what was given back"""
+
+
 class BuyerOut(TypedDict):
     """Whose request it is."""
 
@@ -441,6 +457,27 @@ Effect: TypeAlias = Literal[
 """What is otherwise for a request."""
 
 
+class EffectRow(TypedDict):
+    """What redeemed vouchers of a group enabled."""
+
+    programme: str | None
+    year: int | None
+    buyer_kind: str | None
+    chip_origin: Literal["domestic", "foreign", "unknown"] | None
+    contracts: int
+    """with redeemed vouchers, each once in a group, and in each of its groups"""
+    card_seconds: int
+    """settled under these contracts"""
+    settled_fen: int
+    """what these contracts cost so far"""
+    redeemed_fen: int
+    """what vouchers took of it"""
+    card_hours_per_cny: str | None
+    """card-hours settled for each CNY of subsidy, rounded half up"""
+    settled_cny_per_cny: str | None
+    """CNY of compute settled for each CNY of subsidy"""
+
+
 EmptyReason: TypeAlias = Literal[
     "no_chip",
     "no_site",
@@ -604,6 +641,10 @@ Format: TypeAlias = Literal["csv", "jsonl"]
 
 class FullPriceIn(TypedDict):
     """Accept the full price after a rejection. Takes no fields."""
+
+
+Group: TypeAlias = Literal["programme", "year", "buyer_kind", "chip_origin"]
+"""What figures are told by."""
 
 
 Guard: TypeAlias = Literal["none", "debits_le_credits", "credits_le_debits"]
@@ -1122,6 +1163,10 @@ class RejectedLineIn(TypedDict):
     """in the desk's own words; the claimant sees it"""
 
 
+ReportFormat: TypeAlias = Literal["json", "csv", "svg", "png"]
+"""How a report is read: as data, as a table for spreadsheets, or drawn."""
+
+
 class RequestDifferenceOut(TypedDict):
     """A request that fares otherwise, and what differs that touches it."""
 
@@ -1350,6 +1395,35 @@ class TitleOut(TypedDict):
     zh: str
 
 
+class TotalsRow(TypedDict):
+    """Voucher money of a group; what the report is not grouped by is null."""
+
+    programme: str | None
+    year: int | None
+    """of the budgets that the vouchers draw on"""
+    buyer_kind: str | None
+    """what the buyer was on record as when it signed, or `unknown`"""
+    chip_origin: Literal["domestic", "foreign", "unknown"] | None
+    vouchers: int
+    """how many were ever earmarked"""
+    earmarked_fen: int
+    """set aside and not decided"""
+    issued_fen: int
+    """ever issued"""
+    redeemed_fen: int
+    """of it, what settlements took, less what they gave back"""
+    returned_fen: int
+    """of it, what went back to the pool unspent"""
+    left_fen: int
+    """of it, what can still be redeemed"""
+    clawed_back_fen: int
+    """of what was redeemed, what claimants owe since the voucher was revoked"""
+    claimed_fen: int
+    """in claims that wait to be paid"""
+    paid_fen: int
+    """paid to claimants, in money or against advances and what they owed"""
+
+
 TransferKind: TypeAlias = Literal["single", "pending", "post", "void", "expire"]
 """`single` posts at once; `pending` reserves until one `post` (of at most as much), `void` or `expire`."""
 
@@ -1399,6 +1473,10 @@ class UseIn(TypedDict):
     """Put a bonus voucher on a contract."""
 
     contract_id: str
+
+
+Verdict: TypeAlias = Literal["runs_out", "lasts", "no_pace", "used_up", "year_over", "no_cap"]
+"""What the pace comes to."""
 
 
 VersionState: TypeAlias = Literal["draft", "published"]
@@ -1849,6 +1927,17 @@ class DocumentList(TypedDict):
     data: list[DocumentOut]
 
 
+class EffectOut(TypedDict):
+    """Card-hours enabled per CNY of subsidy, by group and in all."""
+
+    as_of: str
+    currency: NotRequired[Literal["CNY"]]
+    by: list[Group]
+    rows: list[EffectRow]
+    total: EffectRow
+    """each contract counted once, whatever it is grouped by"""
+
+
 class ExplainIn(TypedDict):
     """Who would sign what."""
 
@@ -1911,6 +2000,24 @@ class FactList(TypedDict):
     """An organisation's facts, newest first by key."""
 
     data: list[FactOut]
+
+
+class ForecastOut(TypedDict):
+    """What becomes of the pool at the pace of the last days."""
+
+    method: Literal["recent_pace"]
+    """now + left × window ÷ drawn, where drawn is what was taken of the pool in the window, open earmarks counted, less what came back"""
+    verdict: Verdict
+    """`runs_out` at `used_up_at`; `lasts` to the year's end with `left_at_year_end_fen`; `no_pace`: nothing was drawn lately; `used_up`; `year_over`; `no_cap`"""
+    window_from: str
+    """never before the pool was opened, and at least a day ago"""
+    window_to: str
+    drawn_fen: int
+    """in the window; negative where more came back"""
+    fen_per_day: int
+    """rounded down"""
+    used_up_at: str | None
+    left_at_year_end_fen: int | None
 
 
 class FoundOfferOut(TypedDict):
@@ -2565,6 +2672,16 @@ class TierOut(TypedDict):
     arithmetic: list[AppVouchersExplainingStepOut]
 
 
+class TotalsOut(TypedDict):
+    """Voucher money by group and in all."""
+
+    as_of: str
+    currency: NotRequired[Literal["CNY"]]
+    by: list[Group]
+    rows: list[TotalsRow]
+    total: TotalsRow
+
+
 class VersionDetail(TypedDict):
     """A version of a programme with its content."""
 
@@ -2668,6 +2785,28 @@ class ApplicationList(TypedDict):
     """Applications that were made together."""
 
     data: list[ApplicationOut]
+
+
+class BurnDownOut(TypedDict):
+    """A programme's pool of a year, day by day, and when it is used up."""
+
+    programme: str
+    title: TitleOut
+    version: int
+    """of the programme, that the year is open under"""
+    year: int
+    time_zone: str
+    as_of: str
+    currency: NotRequired[Literal["CNY"]]
+    pool_fen: int | None
+    """null where the pool has no cap"""
+    issued_fen: int
+    earmarked_fen: int
+    left_fen: int | None
+    redeemed_fen: int
+    days: list[BurnDownDay]
+    """every day since the pool was opened, the last one up to `as_of`"""
+    forecast: ForecastOut
 
 
 class ClaimDetail(TypedDict):

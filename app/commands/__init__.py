@@ -12,6 +12,7 @@ from app.commands.ledger import ledger
 from app.commands.offers import offers
 from app.commands.organisations import organisations
 from app.commands.programmes import programmes
+from app.commands.reports import reports
 from app.commands.requests import requests
 from app.commands.reservations import reservations
 from app.commands.settlements import settlements
@@ -37,5 +38,6 @@ def add_commands(app: typer.Typer, keys: typer.Typer) -> None:
     app.add_typer(contracts, name="contracts")
     app.add_typer(applications, name="applications")
     app.add_typer(vouchers, name="vouchers")
+    app.add_typer(reports, name="reports")
     add_key_commands(keys)
     add_bulk_commands(app)

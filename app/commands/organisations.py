@@ -1,11 +1,12 @@
 """`cardhour organisations`: who takes part."""
 
+from datetime import datetime
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from app.client.types import OrganisationOut, OrganisationState, Role
+from app.client.types import FactIn, FactKey, FactOut, OrganisationOut, OrganisationState, Role
 from app.commands.console import (
     AsJson,
     MarketRole,
@@ -15,13 +16,17 @@ from app.commands.console import (
     print_fields,
     print_ids,
     print_json,
+    print_one,
     print_table,
 )
 
-organisations = typer.Typer(help="Organisations: register, list, approve.", no_args_is_help=True)
+organisations = typer.Typer(help="Organisations: register, list, approve, facts.", no_args_is_help=True)
 
 OrganisationId = Annotated[str, typer.Argument(help="The organisation's id (org_…).")]
 Reason = Annotated[str | None, typer.Option(help="Why; the organisation sees it.")]
+
+_NUMBERS: Final = {"prior_year_revenue_fen", "centre_pflops", "centre_racks"}
+_YES_NO: Final = {"partner", "supercomputing"}
 
 
 def _show(organisation: OrganisationOut) -> None:
@@ -150,3 +155,74 @@ def suspend(organisation_id: OrganisationId, reason: Reason = None, as_json: AsJ
     with api() as client:
         organisation = client.organisations.suspend(organisation_id, reason=reason)
     print_json(organisation) if as_json else _show(organisation)
+
+
+@organisations.command("fact")
+def record_fact(
+    organisation_id: OrganisationId,
+    key: Annotated[FactKey, typer.Argument(help="What it is about.")],
+    value: Annotated[str, typer.Argument(help="What holds: a word, a whole number (revenue in fen), or yes or no.")],
+    since: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="The day from which it holds.")],
+    evidence: Annotated[str | None, typer.Option(help="What proves it.")] = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Record a dated fact; the desk's own counts at once, another's once the desk has verified it.
+
+    Example: `cardhour organisations fact org_… integrity clean --since 2026-01-01 --evidence "credit report"`
+    """
+    body: FactIn = {
+        "key": key,
+        "value": _fact_value(key, value),
+        "valid_from": since.date().isoformat(),
+        "evidence": evidence,
+    }
+    with api() as client:
+        _print_fact(client.organisations.record_fact(organisation_id, body), as_json=as_json, quiet=quiet)
+
+
+@organisations.command("verify-fact")
+def verify_fact(
+    organisation_id: OrganisationId,
+    fact_id: Annotated[str, typer.Argument(help="The fact's id (fact_…).")],
+    as_json: AsJson = False,
+) -> None:
+    """Mark a fact as checked against its evidence (the desk); from then on rules read it.
+
+    Example: `cardhour organisations verify-fact org_… fact_…`
+    """
+    with api() as client:
+        _print_fact(client.organisations.verify_fact(organisation_id, fact_id), as_json=as_json, quiet=False)
+
+
+def _fact_value(key: FactKey, text: str) -> str | int | bool:
+    """Return a fact's value as the API takes it.
+
+    Raises:
+        typer.BadParameter: where a number or a yes or no is asked for and is not given.
+    """
+    if key in _NUMBERS:
+        if not (text.isascii() and text.isdigit()):
+            raise typer.BadParameter(f"{key} is a whole number, not {text!r}")
+        return int(text)
+    if key in _YES_NO:
+        if text not in {"yes", "no"}:
+            raise typer.BadParameter(f"{key} is yes or no, not {text!r}")
+        return text == "yes"
+    return text
+
+
+def _print_fact(fact: FactOut, *, as_json: bool, quiet: bool) -> None:
+    def show(found: FactOut) -> None:
+        print_fields(
+            (
+                ("id", found["id"]),
+                ("fact", found["key"]),
+                ("value", found["value"]),
+                ("holds from", found["valid_from"]),
+                ("evidence", found["evidence"]),
+                ("verified", local_time(found["verified_at"]) or "not yet"),
+            )
+        )
+
+    print_one(fact, show, as_json=as_json, quiet=quiet)

@@ -1,1 +1,1 @@
-"""Pictures of what came of a clearing; they need the `plot` extra."""
+"""Reports on voucher money, and pictures of them and of clearings; pictures need the `plot` extra."""

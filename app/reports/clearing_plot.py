@@ -6,22 +6,18 @@ Drawn without a display, and alike for the same clearing: no dates or random ids
 # pyright: reportUnknownMemberType=false
 # Matplotlib's own stubs leave **kwargs without types.
 
-import io
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any, Final, cast
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib import dates, font_manager
+from matplotlib import dates
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
-from matplotlib.ft2font import FT2Font
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
@@ -31,46 +27,21 @@ from app.kit.time import from_hour_index
 from app.matching.core.instance import Instance
 from app.matching.core.outcome import BudgetUse, Match, Outcome
 from app.matching.results import Run
+from app.reports.canvas import FAINT, STYLE, TEXT, drawable, fonts, picture_of, plain, shown
 from app.reports.lanes import F64, I64, ClassUse, Lane, Window, class_use, dearest_budgets, lanes, window_of
 
-FORMATS: Final = ("svg", "png")
 MOST_CLASSES: Final = 6
 MOST_OFFERS: Final = 12
 MOST_BUDGETS: Final = 5
-_DPI: Final = 150
 _WIDTH: Final = 13.0
 _COLUMNS: Final = 3
 _IN_PAIRS: Final = (2, 4)
 _CLASS_HEIGHT, _LANE_HEIGHT, _HEAD, _FOOT = 1.75, 0.46, 1.45, 0.55
 _BUDGET_HEIGHT, _BUDGET_HEAD = 0.30, 0.75
-_TEXT, _FAINT, _CAPACITY, _USED, _PRICE = "#1f2933", "#7b8794", "#e4e7eb", "#3e7cb1", "#d9480f"
+_CAPACITY, _USED, _PRICE = "#e4e7eb", "#3e7cb1", "#d9480f"
 _PLAIN, _SUBSIDISED = "#8fa7bf", "#2f9e6e"
-_FONTS: Final = (
-    "DejaVu Sans",
-    "Noto Sans CJK SC",
-    "Source Han Sans SC",
-    "WenQuanYi Micro Hei",
-    "PingFang SC",
-    "SimHei",
-)
-_STYLE: Final[dict[str, Any]] = {
-    "svg.hashsalt": "cardhour",
-    "svg.fonttype": "path",
-    "font.family": "DejaVu Sans",
-    "text.parse_math": False,
-    "font.size": 9,
-    "text.color": _TEXT,
-    "axes.labelcolor": _TEXT,
-    "axes.edgecolor": "#cbd2d9",
-    "axes.linewidth": 0.8,
-    "xtick.color": _FAINT,
-    "ytick.color": _FAINT,
-    "axes.spines.top": False,
-    "path.simplify": True,
-}
 # More than so many bars, or so many hours, are drawn as pixels also in an SVG, whose size would grow with them.
 _MOST_SHAPES: Final = 3_000
-_LABEL_LENGTH: Final = 26
 _FEW_DAYS: Final = 3
 _LABELLED: Final = 0.07
 # The price axis shows at least this much: less is noise.
@@ -94,7 +65,7 @@ def draw_clearing(instance: Instance, run: Run, outcome: Outcome, path: Path) ->
 
 def render_clearing(instance: Instance, run: Run, outcome: Outcome, kind: str) -> bytes:
     """Return the picture of a verified clearing, as one of `FORMATS`; however large the market, it stays small."""
-    with mpl.rc_context(cast("Any", _STYLE)):
+    with mpl.rc_context(cast("Any", STYLE)):
         window = window_of(instance, outcome)
         figure = _figure(
             class_use(instance, outcome, window, MOST_CLASSES),
@@ -104,11 +75,7 @@ def render_clearing(instance: Instance, run: Run, outcome: Outcome, kind: str) -
             run,
             outcome,
         )
-        FigureCanvasAgg(figure)
-        metadata = {"Date": None} if kind == "svg" else {"Software": None}
-        picture = io.BytesIO()
-        figure.savefig(picture, format=kind, dpi=_DPI, metadata=metadata, facecolor="white")
-        return picture.getvalue()
+        return picture_of(figure, kind)
 
 
 def _figure(
@@ -177,7 +144,7 @@ def _title(figure: Figure, height: float, run: Run, outcome: Outcome) -> None:
         f"method {run.solver.method.value} · {outcome.status.value} · certified bound {bound / divisor:,.0f} {name} · "
         f"{programmes}, subsidy {subsidy / 100:,.0f} CNY · times in UTC",
         fontsize=10,
-        color=_FAINT,
+        color=FAINT,
         va="center",
     )
     figure.legend(
@@ -202,11 +169,9 @@ def _draw_class(axes: Axes, use: ClassUse, window: Window, unit: tuple[str, floa
     axes.set_ylim(0, max(1, int(use.capacity.max())) * 1.04)
     axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     _time_axis(axes, window, 4)
-    name = _shown(use.name, "chip class")
-    axes.set_title(
-        name, loc="left", fontsize=10, fontweight="bold" if _plain(name) else None, family=_fonts(name), pad=5
-    )
-    axes.set_title(f"{use.share:.0%} matched", loc="right", fontsize=9, color=_FAINT, pad=5)
+    name = shown(use.name, "chip class")
+    axes.set_title(name, loc="left", fontsize=10, fontweight="bold" if plain(name) else None, family=fonts(name), pad=5)
+    axes.set_title(f"{use.share:.0%} matched", loc="right", fontsize=9, color=FAINT, pad=5)
     price = axes.twinx()
     price.stairs(*_stairs(use.price / unit[1], window), color=_PRICE, linewidth=1.2, baseline=None, rasterized=pixels)
     price.set_ylim(0, max(_LEAST_PRICE, float(use.price.max()) / unit[1]) * 1.15)
@@ -235,9 +200,9 @@ def _draw_lanes(axes: Axes, rows: Sequence[Lane], window: Window, outcome: Outco
         axes.add_collection(bars)
     labels = [_offer_label(lane, index) for index, lane in enumerate(rows)]
     axes.set_yticks([len(rows) - 0.5 - index for index in range(len(rows))], labels)
-    axes.tick_params(axis="y", length=0, labelsize=8.5, labelcolor=_TEXT)
+    axes.tick_params(axis="y", length=0, labelsize=8.5, labelcolor=TEXT)
     for text, tick in zip(labels, axes.get_yticklabels(), strict=True):
-        tick.set_fontfamily(_fonts(text))
+        tick.set_fontfamily(fonts(text))
     axes.set_ylim(0, max(1, len(rows)))
     _time_axis(axes, window, 14)
     axes.grid(axis="x", color="#e4e7eb", linewidth=0.6, zorder=0)
@@ -246,7 +211,7 @@ def _draw_lanes(axes: Axes, rows: Sequence[Lane], window: Window, outcome: Outco
     told = f"Matches on the {len(rows)} busiest of {offers} offers in use" if offers > len(rows) else "Matches by offer"
     axes.set_title(f"{told}, as tall as their cards", loc="left", fontsize=10, fontweight="bold", pad=8)
     if not rows:
-        axes.text(0.5, 0.5, "nothing was matched", transform=axes.transAxes, ha="center", color=_FAINT)
+        axes.text(0.5, 0.5, "nothing was matched", transform=axes.transAxes, ha="center", color=FAINT)
     handles = [Patch(facecolor=_SUBSIDISED, label="subsidised"), Patch(facecolor=_PLAIN, label="without subsidy")]
     axes.legend(
         handles=handles,
@@ -273,11 +238,11 @@ def _draw_budgets(axes: Axes, budgets: Sequence[BudgetUse], outcome: Outcome) ->
         used, limit = (format_cny(fen).partition(".")[0] for fen in (use.used_fen, use.limit_fen))
         axes.text(1.02, at + 0.5, f"{int(used):,} of {int(limit):,} CNY", va="center", fontsize=8.5)
         axes.text(1.40, at + 0.5, f"shadow price {told}", va="center", fontsize=8.5, color=_PRICE)
-    labels = [_shown(use.name, f"budget {index + 1}") for index, use in enumerate(budgets)]
+    labels = [shown(use.name, f"budget {index + 1}") for index, use in enumerate(budgets)]
     axes.set_yticks([len(budgets) - 0.5 - index for index in range(len(budgets))], labels)
     for text, tick in zip(labels, axes.get_yticklabels(), strict=True):
-        tick.set_fontfamily(_fonts(text))
-    axes.tick_params(axis="y", length=0, labelsize=8.5, labelcolor=_TEXT)
+        tick.set_fontfamily(fonts(text))
+    axes.tick_params(axis="y", length=0, labelsize=8.5, labelcolor=TEXT)
     axes.set_xticks([])
     axes.set_xlim(0, 1)
     axes.set_ylim(0, len(budgets))
@@ -309,14 +274,14 @@ def _name_bar(axes: Axes, match: Match, box: Rectangle, days: float, *, whole: b
     """Write the request's ref on a bar that has the room."""
     text = match.request
     room = box.get_width() / days / _LABELLED * 11
-    if whole and box.get_height() > 0.3 and len(text) <= room and _drawable(text):  # noqa: PLR2004  a text's height
+    if whole and box.get_height() > 0.3 and len(text) <= room and drawable(text):  # noqa: PLR2004  a text's height
         x, y = box.get_x() + box.get_width() / 2, box.get_y() + box.get_height() / 2
-        axes.text(x, y, text, ha="center", va="center", fontsize=6.5, family=_fonts(text), color="white", zorder=5)
+        axes.text(x, y, text, ha="center", va="center", fontsize=6.5, family=fonts(text), color="white", zorder=5)
 
 
 def _offer_label(lane: Lane, index: int) -> str:
-    ref = _shown(lane.offer.ref, f"offer {index + 1}")
-    return f"{ref}\n{lane.cards:,} × {_shown(lane.offer.chip, 'cards')}"
+    ref = shown(lane.offer.ref, f"offer {index + 1}")
+    return f"{ref}\n{lane.cards:,} × {shown(lane.offer.chip, 'cards')}"
 
 
 def _time_axis(axes: Axes, window: Window, most: int) -> None:
@@ -346,35 +311,3 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 def _day_number(hour: int) -> float:
     """Return days since 1970, as Matplotlib counts by default."""
     return (from_hour_index(hour) - _EPOCH) / timedelta(days=1)
-
-
-def _shown(text: str, otherwise: str) -> str:
-    """Return a name in one line, or another where no font here has its letters."""
-    line = " ".join(text.split())
-    line = line if len(line) <= _LABEL_LENGTH else f"{line[: _LABEL_LENGTH - 1]}…"
-    return line if _drawable(line) else otherwise
-
-
-@cache
-def _letters(family: str) -> frozenset[int]:
-    return frozenset(FT2Font(font_manager.findfont(family)).get_charmap())
-
-
-@cache
-def _families() -> tuple[str, ...]:
-    """Return the fonts that are here, the one that comes with Matplotlib first."""
-    installed = {entry.name for entry in font_manager.fontManager.ttflist}
-    return tuple(name for name in _FONTS if name in installed)
-
-
-def _plain(text: str) -> bool:
-    """Whether the first font has all the letters."""
-    return all(ord(letter) in _letters(_FONTS[0]) for letter in text if letter != "\n")
-
-
-def _fonts(text: str) -> list[str]:
-    return [_FONTS[0]] if _plain(text) else list(_families())
-
-
-def _drawable(text: str) -> bool:
-    return all(any(ord(letter) in _letters(family) for family in _families()) for letter in text)

@@ -1,8 +1,9 @@
-"""Pictures of stored clearings, drawn in a process of their own."""
+"""Pictures of stored clearings and of reports, drawn in a process of their own; reports as files."""
 
 import asyncio
 import hashlib
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,7 +16,9 @@ from app import __version__
 from app.accounts.callers import Caller
 from app.kit.web import AppContext
 from app.matching import clearing_service as clearings
-from app.reports.errors import PLOT_TOO_LARGE, PLOT_UNAVAILABLE
+from app.reports.errors import PLOT_TOO_LARGE, PLOT_UNAVAILABLE, REPORT_PLOT_SLOW, REPORT_PLOT_UNAVAILABLE
+from app.reports.schemas import BurnDownOut, EffectOut, ReportFormat, TotalsOut
+from app.reports.tables import write_csv
 
 _SECONDS: Final = 60.0
 
@@ -70,24 +73,50 @@ async def plot_clearing(
     etag = f'"{hashlib.sha256(what.encode()).hexdigest()[:32]}"'
     if etag in known or "*" in known:
         return Picture(etag, None)
+    cleared = b"%d\n%b%b" % (len(file.instance), file.instance, file.outcome)
     async with context.heavy:
-        return Picture(etag, await _draw(kind, file.instance, file.outcome, seconds))
+        picture = await _draw("plot_process", (kind.value,), cleared, seconds)
+    if picture is None:
+        raise PLOT_TOO_LARGE.problem(seconds=f"{seconds:g}")
+    return Picture(etag, picture)
 
 
-async def _draw(kind: PlotFormat, instance: bytes, outcome: bytes, seconds: float) -> bytes:
+async def write_report(
+    context: AppContext, name: str, report: BurnDownOut | TotalsOut | EffectOut, kind: ReportFormat
+) -> bytes:
+    """Return a report as a file of a kind. No session is held meanwhile.
+
+    Raises:
+        Problem: `report_plot_unavailable`, `report_plot_slow`.
+    """
+    if kind is ReportFormat.JSON:
+        return report.model_dump_json().encode()
+    if kind is ReportFormat.CSV:
+        return write_csv(report)
+    if find_spec("matplotlib") is None:
+        raise REPORT_PLOT_UNAVAILABLE.problem()
+    async with context.heavy:
+        picture = await _draw("report_process", (kind.value, name), report.model_dump_json().encode(), _SECONDS)
+    if picture is None:
+        raise REPORT_PLOT_SLOW.problem(seconds=f"{_SECONDS:g}")
+    return picture
+
+
+async def _draw(module: str, arguments: Sequence[str], content: bytes, seconds: float) -> bytes | None:
+    """Return what a drawing process makes of its standard input; None where it takes longer."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "app.reports.plot_process",
-        kind.value,
+        f"app.reports.{module}",
+        *arguments,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
     try:
         async with asyncio.timeout(seconds):
-            picture, _ = await process.communicate(b"%d\n%b%b" % (len(instance), instance, outcome))
+            picture, _ = await process.communicate(content)
     except TimeoutError:
-        raise PLOT_TOO_LARGE.problem(seconds=f"{seconds:g}") from None
+        return None
     finally:
         if process.returncode is None:
             with suppress(ProcessLookupError):

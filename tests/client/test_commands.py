@@ -108,6 +108,26 @@ def test_a_need_that_nothing_meets_says_why_and_exits_1(run: Run) -> None:
     assert "the largest open offer" in posted.stdout
 
 
+def test_facts_are_recorded_and_verified(run: Run, live: Live) -> None:
+    buyer = live.org_ids["buyer"]
+    since = ("--since", "2026-01-01", "--evidence", "credit report")
+    fact = run("organisations", "fact", buyer, "integrity", "clean", *since, "--quiet", role="buyer").stdout.strip()
+    assert "not yet" in run("organisations", "fact", buyer, "kind", "startup", *since, role="buyer").stdout
+    assert "not yet" not in run("organisations", "verify-fact", buyer, fact).stdout
+    revenue = run("organisations", "fact", buyer, "prior_year_revenue_fen", "1000000000", *since, "--json")
+    assert json.loads(revenue.stdout)["value"] == 1_000_000_000
+    supplier = live.org_ids["supplier"]
+    partner = json.loads(run("organisations", "fact", supplier, "partner", "yes", *since, "--json").stdout)
+    assert (partner["value"], partner["verified_at"] is not None) == (True, True)
+    for key, value, told in (
+        ("prior_year_revenue_fen", "1.5", "a whole number"),
+        ("partner", "true", "is yes or no"),
+        ("colour", "red", "colour"),
+    ):
+        refused = run("organisations", "fact", buyer, key, value, *since)
+        assert (refused.exit_code, told in refused.output) == (2, True), refused.output
+
+
 def test_organisations_and_keys(run: Run) -> None:
     secret = run("organisations", "register", "--name", "示例初创一", "--role", "buyer", "--quiet").stdout.strip()
     assert secret.startswith("chk_")

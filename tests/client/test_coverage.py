@@ -14,6 +14,7 @@ from app.client import (
     claims,
     clearings,
     contracts,
+    reports,
     settlements,
     vouchers,
 )
@@ -22,7 +23,7 @@ from tools.client_types import openapi
 
 RESOURCES = [
     value
-    for module in (accounts, booking, bulk, catalogue, claims, clearings, contracts, settlements, vouchers)
+    for module in (accounts, booking, bulk, catalogue, claims, clearings, contracts, reports, settlements, vouchers)
     for value in vars(module).values()
     if inspect.isclass(value) and issubclass(value, Resource) and value not in (Resource, SyncResource, AsyncResource)
 ]
@@ -67,7 +68,7 @@ def test_both_clients_have_the_same_parts() -> None:
         name for name, value in vars(AsyncClient("http://127.0.0.1:1", "chk_x")).items() if isinstance(value, Resource)
     }
     assert sync == waiting
-    assert len(sync) == 19
+    assert len(sync) == 20
 
 
 def test_every_method_says_what_it_does() -> None:

@@ -209,3 +209,9 @@ async def test_the_async_client_books_too(live: Live, offer: OfferOut) -> None:
         with pytest.raises(ApiError) as told:
             await client.offers.read("offer_1")
     assert told.value.errors[0].detail == "不是有效的标识符"
+
+
+async def test_a_file_goes_without_a_form_too(live: Live) -> None:
+    with Client(live.url, live.supplier) as client:
+        document = client.claims.upload_proof("record.pdf", b"%PDF-1.4\n")
+    assert (document["name"], document["size_bytes"]) == ("record.pdf", 9)

@@ -11,6 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 _BLOCK = re.compile(r"^```bash\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _NOT_RUN = re.compile(r"<!-- not run: (?P<why>[^>]+) -->\s*\Z")
+_PASSES = re.compile(r"<!-- time passes: (?P<time>[0-9]+[hd]|next-quarter) -->\s*\Z")
+_CLOCK = Path(__file__).parent / "clock"
 _LONG_RUNNING = re.compile(r"cardhour (serve|worker)\b[^\n|&;]*")
 _PORT = "127.0.0.1:8000"
 DATABASE = "postgresql://postgres@db.example.test:5432/cardhour"
@@ -29,6 +31,11 @@ in_own_terminal() {
   done
   echo "cardhour serve did not come up" >&2; cat "$CARDHOUR_DATA_DIR.log" >&2; exit 1
 }
+# The clock is put forward; then the worker sweeps at least once.
+time_passes() {
+  python "$CARDHOUR_DOCS_CLOCK/advance.py" "$1"
+  sleep 3
+}
 """
 
 
@@ -37,6 +44,7 @@ class Block:
     line: int
     text: str
     not_run: str | None
+    passes: str | None = None
 
 
 def documents() -> list[Path]:
@@ -49,7 +57,15 @@ def blocks(path: Path) -> list[Block]:
     for match in _BLOCK.finditer(text):
         before = text[: match.start()]
         skipped = _NOT_RUN.search(before)
-        found.append(Block(before.count("\n") + 1, match["text"], skipped["why"] if skipped else None))
+        passes = _PASSES.search(before)
+        found.append(
+            Block(
+                before.count("\n") + 1,
+                match["text"],
+                skipped["why"] if skipped else None,
+                passes["time"] if passes else None,
+            )
+        )
     return found
 
 
@@ -61,6 +77,8 @@ def script(found: list[Block]) -> str:
         parts.append("in_own_terminal cardhour serve")
     for block in to_run:
         parts.append(f"echo '@@ line {block.line}' >&2")
+        if block.passes is not None:
+            parts.append(f"time_passes {block.passes}")
         command = block.text.strip()
         parts.append(f"in_own_terminal {command}" if _LONG_RUNNING.fullmatch(command) else block.text)
     return "\n".join(parts)
@@ -79,6 +97,15 @@ def run(found: list[Block], folder: Path, database_url: str) -> subprocess.Compl
         "CARDHOUR_API_URL": f"http://127.0.0.1:{port}",
         "COLUMNS": "160",
     }
+    if any(block.passes for block in found):
+        clock = folder / "clock"
+        clock.write_text("0", encoding="ascii")
+        environment |= {
+            "CARDHOUR_TEST_CLOCK": str(clock),
+            "CARDHOUR_DOCS_CLOCK": str(_CLOCK),
+            "CARDHOUR_SWEEP_SECONDS": "1",
+            "PYTHONPATH": f"{_CLOCK}{os.pathsep}{ROOT}",
+        }
     text = script(found).replace(_PORT, f"127.0.0.1:{port}").replace(DATABASE, database_url)
     return subprocess.run(
         ["bash", "-c", text],
