@@ -16,7 +16,7 @@ SETTABLE = ("pool_year_cny", "buyer_year_cny", "stacking_ceiling")
 SETTABLE_IN_TIER = ("rate", "minimum_voucher_cny", "contract_cap_cny", "buyer_total_cny")
 _HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_.\-]+)\s*\]\]?\s*(#.*)?")
 _KEY = re.compile(r"\s*([A-Za-z0-9_\-]+)\s*=")
-_SYNTAX = re.compile(r"(.*) \(at line (\d+), column (\d+)\)|(.*) \(at end of document\)")
+_SYNTAX = re.compile(r"\(at line (\d+), column \d+\)$")
 
 
 class ProgrammeError(ValueError):
@@ -47,8 +47,9 @@ def parse_programme(text: str, source: str, settings: dict[str, str] | None = No
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        found = _SYNTAX.fullmatch(str(error))
-        line = int(found[2]) if found is not None and found[2] else None
+        found = _SYNTAX.search(str(error))
+        # What is told of the end of the document is wrong on its last line.
+        line = int(found[1]) if found is not None else max(1, len(text.splitlines()))
         raise ProgrammeError(source, [(line, "", str(error))]) from None
     for key, value in (settings or {}).items():
         _override(data, source, key, value)

@@ -200,17 +200,16 @@ def test_a_match_beyond_its_size_band_is_refused_by_both(tmp_path: Path, files: 
 
 
 def spoil(result: dict[str, Any]) -> bool:
-    """Give a match under the city's `small` tier half of its cost, where its band is 15 % or 35 %."""
+    """Give a match under the nation's rate for contracts above 80 CNY the rate of those below."""
     for match in result["matches"]:
-        for subsidy in match["subsidies"]:
-            part = subsidy["amount_fen"] * 100 // match["cost_fen"]
-            if subsidy["tier"] == "small" and part in (14, 15, 34, 35) and len(match["subsidies"]) == 1:
-                more = match["cost_fen"] * 54 // 100 - subsidy["amount_fen"]
-                subsidy["amount_fen"] += more
-                match["subsidy_fen"] += more
-                match["net_fen"] -= more
-                match["surplus_fen"] += more
-                return True
+        if [subsidy["tier"] for subsidy in match["subsidies"]] == ["all"] and match["cost_fen"] > 8_000:
+            [subsidy] = match["subsidies"]
+            more = match["cost_fen"] * 3 // 10 - subsidy["amount_fen"]
+            subsidy["amount_fen"] += more
+            match["subsidy_fen"] += more
+            match["net_fen"] -= more
+            match["surplus_fen"] += more
+            return more > 0
     return False
 
 
