@@ -4,6 +4,8 @@ A claim turns as it should and says the same for ever: a trigger refuses the res
 its reservation on `settlement_due`: what it held may be due to come back.
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
@@ -93,7 +95,7 @@ def _moment(name: str, *, nullable: bool = False) -> sa.Column[object]:
     return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable)
 
 
-def _column(name: str, kind: type[sa.types.TypeEngine[object]], *, nullable: bool = False) -> sa.Column[object]:
+def _column(name: str, kind: type[sa.types.TypeEngine[Any]], *, nullable: bool = False) -> sa.Column[Any]:
     return sa.Column(name, kind(), nullable=nullable)
 
 
