@@ -16,7 +16,8 @@ from tests.docs.runner import ROOT, Block, blocks, documents, run
 # The only commands that a document may show without their being run here; others have tests of their own.
 _ALLOWED = re.compile(
     r"(make (demo|test|check|install|bench|bench-short)|docker .*"
-    r"|\.venv/bin/python (tools/client_types|benchmarks/ledger)\.py)(\s+#.*)?"
+    r"|\.venv/bin/python (tools/client_types|benchmarks/ledger)\.py"
+    r"|cardhour settlements (report|dispute|list|pay|invoice) .*)(\s+#.*)?"
 )
 WITH_COMMANDS = [path for path in documents() if any(block.not_run is None for block in blocks(path))]
 
