@@ -134,9 +134,9 @@ SETTLEMENT_CHECKS: Final = (
             IS DISTINCT FROM (amount_fen, 'single', voucher_id, account_id, 'claimable', claimant_org_id, issued_under)
         UNION ALL
         SELECT format('transfer %s moves voucher money and no redemption tells of it', t.id)
-        FROM ledger_transfer t JOIN voucher v ON v.account_id IN (t.debit_id, t.credit_id)
-        JOIN ledger_account a ON a.id IN (t.debit_id, t.credit_id) AND a.kind = 'claimable'
-        WHERE NOT EXISTS (SELECT FROM redemption r WHERE r.transfer_id = t.id)
+        FROM ledger_transfer t JOIN ledger_account d ON d.id = t.debit_id JOIN ledger_account c ON c.id = t.credit_id
+        WHERE (d.kind, c.kind) IN (('voucher', 'claimable'), ('claimable', 'voucher'))
+            AND NOT EXISTS (SELECT FROM redemption r WHERE r.transfer_id = t.id)
         """,
     ),
     Check(

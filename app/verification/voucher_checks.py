@@ -19,12 +19,17 @@ _TAKEN: Final = """
 """
 # What was redeemed of a voucher, what was given back onto it taken off.
 _REDEEMED: Final = """
+    flow AS MATERIALIZED (
+        SELECT t.debit_id AS account_id, t.amount_fen AS fen
+        FROM ledger_transfer t JOIN ledger_account other ON other.id = t.credit_id AND other.kind = 'claimable'
+        WHERE t.kind = 'single'
+        UNION ALL
+        SELECT t.credit_id, -t.amount_fen
+        FROM ledger_transfer t JOIN ledger_account other ON other.id = t.debit_id AND other.kind = 'claimable'
+        WHERE t.kind = 'single'
+    ),
     redeemed AS (
-        SELECT v.id, sum(CASE WHEN t.debit_id = v.account_id THEN t.amount_fen ELSE -t.amount_fen END) AS fen
-        FROM voucher v JOIN ledger_transfer t ON v.account_id IN (t.debit_id, t.credit_id) AND t.kind = 'single'
-        JOIN ledger_account other ON other.kind = 'claimable'
-            AND other.id = CASE WHEN t.debit_id = v.account_id THEN t.credit_id ELSE t.debit_id END
-        GROUP BY v.id
+        SELECT v.id, sum(flow.fen) AS fen FROM voucher v JOIN flow USING (account_id) GROUP BY v.id
     )
 """
 VOUCHER_CHECKS: Final = (
@@ -101,12 +106,16 @@ VOUCHER_CHECKS: Final = (
         "what was issued of a voucher was posted on pool and cap; its state agrees with what is left on its account",
         "SELECT count(*) FROM voucher WHERE issued_fen IS NOT NULL",
         """
-        WITH posted AS (
-            SELECT v.id, coalesce(sum(t.amount_fen) FILTER (WHERE t.credit_id = v.account_id), 0) AS pool,
-                coalesce(sum(t.amount_fen) FILTER (WHERE d.kind = 'buyer_quota' AND d.name LIKE '%/' || v.year), 0)
-                    AS quota
-            FROM voucher v LEFT JOIN ledger_transfer t ON t.subject = v.id AND t.kind = 'post'
-            LEFT JOIN ledger_account d ON d.id = t.debit_id GROUP BY v.id
+        WITH leg AS MATERIALIZED (
+            SELECT t.subject, t.credit_id, t.amount_fen, d.kind, d.name
+            FROM ledger_transfer t JOIN ledger_account d ON d.id = t.debit_id
+            WHERE t.kind = 'post' AND t.subject IS NOT NULL
+        ),
+        posted AS (
+            SELECT v.id, coalesce(sum(leg.amount_fen) FILTER (WHERE leg.credit_id = v.account_id), 0) AS pool,
+                coalesce(sum(leg.amount_fen)
+                    FILTER (WHERE leg.kind = 'buyer_quota' AND leg.name LIKE '%/' || v.year), 0) AS quota
+            FROM voucher v LEFT JOIN leg ON leg.subject = v.id GROUP BY v.id
         )
         SELECT format('voucher %s was issued over %s fen, posted are %s of its pool and %s of its cap', v.id,
             coalesce(v.issued_fen, 0), p.pool, p.quota)
