@@ -86,12 +86,17 @@ _BURN_DOWN: Final = text(
 )
 _REDEEMED: Final = text(
     """
-    SELECT (t.created_at AT TIME ZONE :zone)::date AS day,
-        sum(CASE WHEN t.debit_id = v.account_id THEN t.amount_fen ELSE -t.amount_fen END)::bigint AS redeemed
-    FROM voucher v
-    JOIN ledger_transfer t ON v.account_id IN (t.debit_id, t.credit_id) AND t.kind = 'single'
-    JOIN ledger_account other ON other.kind = 'claimable'
-        AND other.id = CASE WHEN t.debit_id = v.account_id THEN t.credit_id ELSE t.debit_id END
+    WITH flow AS (
+        SELECT t.created_at, t.debit_id AS account_id, t.amount_fen AS fen
+        FROM ledger_transfer t JOIN ledger_account other ON other.id = t.credit_id AND other.kind = 'claimable'
+        WHERE t.kind = 'single'
+        UNION ALL
+        SELECT t.created_at, t.credit_id, -t.amount_fen
+        FROM ledger_transfer t JOIN ledger_account other ON other.id = t.debit_id AND other.kind = 'claimable'
+        WHERE t.kind = 'single'
+    )
+    SELECT (flow.created_at AT TIME ZONE :zone)::date AS day, sum(flow.fen)::bigint AS redeemed
+    FROM voucher v JOIN flow USING (account_id)
     WHERE v.programme_id = :programme AND v.year = :year
     GROUP BY 1 ORDER BY 1
     """
