@@ -26,7 +26,14 @@ from app.kit.pages import BAD_CURSOR, ONE_CURSOR, Page, Paging, listing_name, pa
 from app.kit.problems import problems
 from app.kit.writes import Answer
 from app.ledger import repository, service
-from app.ledger.errors import CORRECTED_BEYOND, EXPORT_TOO_LARGE, FUNDS_EXHAUSTED, NOT_POSTED, OVERCREDITED
+from app.ledger.errors import (
+    CORRECTED_BEYOND,
+    CORRECTED_WITH_ITS_SUBJECT,
+    EXPORT_TOO_LARGE,
+    FUNDS_EXHAUSTED,
+    NOT_POSTED,
+    OVERCREDITED,
+)
 from app.ledger.models import TransferKind
 from app.ledger.repository import AccountFilter, Books, TransferFilter
 from app.ledger.schemas import (
@@ -218,6 +225,7 @@ async def export_statements(
         NOT_APPROVED,
         NOT_FOUND,
         NOT_POSTED,
+        CORRECTED_WITH_ITS_SUBJECT,
         CORRECTED_BEYOND,
         FUNDS_EXHAUSTED,
         OVERCREDITED,

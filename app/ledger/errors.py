@@ -51,6 +51,13 @@ NOT_POSTED: Final = ErrorCode(
     "Only what was posted (single, post) and is no correction can be corrected. Void a pending transfer instead.",
     "只有已入账（single、post）且本身不是更正的转账可以更正；待定转账请作废。",
 )
+CORRECTED_WITH_ITS_SUBJECT: Final = ErrorCode(
+    "transfer_of_a_subject",
+    409,
+    "The transfer belongs to a voucher's life, which would no longer agree with its money. Correct what made it: revoke"
+    " the voucher, correct the delivery, or reject the claim.",
+    "该转账属于某张算力券的流转，单独更正会使两者不符。请更正其来源：撤销该券、更正交付记录或驳回申领。",
+)
 CORRECTED_BEYOND: Final = map_constraint(
     "ledger_correction_fits",
     ErrorCode(

@@ -16,6 +16,7 @@ from app.kit.ids import new_id
 from app.ledger import repository
 from app.ledger.errors import (
     ALREADY_RESOLVED,
+    CORRECTED_WITH_ITS_SUBJECT,
     EXPORT_TOO_LARGE,
     FUNDS_EXHAUSTED,
     NOT_POSTED,
@@ -98,7 +99,7 @@ async def correct_transfer(
 
     Args:
         session: the transaction.
-        transfer_id: one that was posted (`single` or `post`) and is no correction.
+        transfer_id: one that was posted (`single` or `post`), is no correction, and has no subject.
         amount_fen: positive.
         reason: in words, of 1 to 500 characters.
         by_org_id: whose desk corrects.
@@ -108,17 +109,17 @@ async def correct_transfer(
         The new transfer, and what tells why it was made.
 
     Raises:
-        Problem: `not_found`, `transfer_not_posted`; at the edge `corrected_beyond_zero`, and `funds_exhausted` where
-            the account that would give back has not that much left.
+        Problem: `not_found`, `transfer_not_posted`, `transfer_of_a_subject`; at the edge `corrected_beyond_zero`, and
+            `funds_exhausted` where the account that would give back has not that much left.
     """
     wrong = await repository.get_transfer(session, transfer_id)
     if wrong is None:
         raise NOT_FOUND.problem(what="transfer")
     if wrong.kind not in _POSTED or await repository.is_correction(session, transfer_id):
         raise NOT_POSTED.problem()
-    back = NewTransfer(
-        new_id(), wrong.credit_id, wrong.debit_id, amount_fen, TransferKind.SINGLE, subject=wrong.subject
-    )
+    if wrong.subject is not None:
+        raise CORRECTED_WITH_ITS_SUBJECT.problem()
+    back = NewTransfer(new_id(), wrong.credit_id, wrong.debit_id, amount_fen, TransferKind.SINGLE)
     await post_transfers(session, [back])
     correction = Correction(
         transfer_id=back.id, corrects_id=transfer_id, reason=reason, by_org_id=by_org_id, created_at=now

@@ -68,9 +68,10 @@ class Books:
         *,
         over: asyncpg.Connection | None = None,
         transfer_id: UUID | None = None,
+        subject: UUID | None = None,
     ) -> UUID:
         transfer_id = transfer_id or new_id()
-        await (over or self.app).execute(TRANSFER, transfer_id, debit, credit, amount, kind, pending, None)
+        await (over or self.app).execute(TRANSFER, transfer_id, debit, credit, amount, kind, pending, subject)
         return transfer_id
 
     async def balances(self, account: UUID) -> tuple[int, ...]:

@@ -237,6 +237,13 @@ async def test_only_what_was_posted_is_corrected(grants: Grants, desk: Actor, bu
     assert refusal(await correct(desk, fill["transfer_id"], 99_986)) == (409, "funds_exhausted")
 
 
+async def test_what_belongs_to_a_voucher_is_not_corrected_alone(desk: Actor, books: Books) -> None:
+    a, b = await books.account(), await books.account()
+    owned = encode_id("xfer", await books.transfer(a, b, 10, subject=new_id()))
+    assert refusal(await correct(desk, owned, 1)) == (409, "transfer_of_a_subject")
+    assert await books.balances(b) == (0, 0, 0, 10)
+
+
 @pytest.mark.parametrize("amount", [0, -1, 1.5, "1", None, 10**15 + 1])
 async def test_a_bad_amount_is_refused(grants: Grants, desk: Actor, amount: object) -> None:
     assert (await correct(desk, encode_id("xfer", new_id()), amount)).status_code == 422
