@@ -51,6 +51,7 @@ ROUNDS_PER_BLOCK: Final = 500
 COLD_FROM: Final = 0.95
 EXACT_INTERVALS: Final = 6_000
 EXACT_FROM: Final = 0.5
+# What of the time that is left then goes into the whole, where the rest is for pieces.
 EXACT_SHARE: Final = 0.4
 # Of floating-point sums, relative.
 ROUNDING: Final = 1e-9
@@ -176,9 +177,11 @@ def run_clear(columns: Columns, pinned: Plan, watch: Watch) -> tuple[Best, Duals
     proved, own = _exact(columns, guide, search, best, watch, QUICK_SHARE)
     if not proved:
         small = count_intervals(columns, promising(columns, guide, search, best)) <= EXACT_INTERVALS
+        # Of the other objectives a piece would have several stages.
+        by_pieces = small and columns.config.objective is Objective.SURPLUS
         _recreate(primal, best, watch, search, EXACT_FROM if small else 1.0)
-        proved, own = _exact(columns, guide, search, best, watch, EXACT_SHARE if small else 1.0)
-        if small and not proved and columns.config.objective is Objective.SURPLUS:
+        proved, own = _exact(columns, guide, search, best, watch, EXACT_SHARE if by_pieces else 1.0)
+        if by_pieces and not proved:
             watch.tell("pieces", best.key[0], bound)
             improve_pieces(
                 columns,

@@ -55,7 +55,7 @@ def improve_pieces(
         inside &= np.isin(columns.pairs.request, requests)
         if count_intervals(columns, inside) > LARGEST:
             size = max(1.0, size * SHRINKAGE)
-            # Where one offer is too large already, chance decides when to stop: each look counts as work.
+            # A look counts as work, so that a work limit ends this also where every single offer is too large.
             watch.add(WORK_UNIT // 100)
             continue
         asked = np.unique(columns.pairs.request[inside]).tolist()
