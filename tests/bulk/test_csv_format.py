@@ -121,7 +121,7 @@ def test_any_cells_give_a_row_or_errors_in_their_column(kind, data) -> None:
     good = next(csv.reader(io.StringIO(SMALL[kind.value][0])))
     cells = [data.draw(st.just(cell) | CELL) for cell in good]
     written = io.StringIO()
-    csv.writer(written, lineterminator="\n").writerow(cells)
+    csv.writer(written, lineterminator="\r\n").writerow(cells)
     bad: list[Finding] = []
     content = f"{HEADERS[kind.value]}\n{written.getvalue()}".encode("utf-8", "replace")
     table = read_csv(kind, "x", content, bad, Progress())
