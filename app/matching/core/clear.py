@@ -1,9 +1,9 @@
 """`clear`: the engine. Prices by Lagrangian relaxation, price-guided greedy, ruin-and-recreate, an exact finish.
 
 Phases, each anytime: (1) first come first served, so that the result is never worse; (2) prices, which also give the
-certificate; (3) greedy on reduced values; (4) ruin-and-recreate; (5) where the prices leave few enough pairs, CP-SAT on
-those with the plan as a hint, which may prove optimality, and else on one piece after another; (6) whatever still fits
-is placed, and the budgets are shared out by weight.
+certificate; (3) greedy on reduced values; (4) ruin-and-recreate, and dives where every offer is a knapsack; (5) where
+the prices leave few enough pairs, CP-SAT on those with the plan as a hint, which may prove optimality, and else on one
+piece after another; (6) whatever still fits is placed, and the budgets are shared out by weight.
 """
 
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from app.matching.core.assemble import matches_of
 from app.matching.core.columns import Columns
 from app.matching.core.config import Objective
 from app.matching.core.cpsat import build_model, count_intervals, objectives, solve_model, surplus_scale
+from app.matching.core.dive import dive, knapsacks_of
 from app.matching.core.fcfs import fill_up, serve_in_order, submission_order
 from app.matching.core.guide import Guide, guide_of, without_narrow
 from app.matching.core.objective import rank, stages
@@ -49,6 +50,9 @@ HEAT: Final = 4.0
 COLD_UNTIL: Final = 0.05
 ROUNDS_PER_BLOCK: Final = 500
 COLD_FROM: Final = 0.95
+# Where offers are knapsacks: when the dive begins and when it is given up.
+DIVE_FROM: Final = 0.05
+DIVE_UNTIL: Final = 0.5
 EXACT_INTERVALS: Final = 6_000
 EXACT_FROM: Final = 0.5
 # What of the time that is left then goes into the whole, where the rest is for pieces.
@@ -179,6 +183,11 @@ def run_clear(columns: Columns, pinned: Plan, watch: Watch) -> tuple[Best, Duals
         small = count_intervals(columns, promising(columns, guide, search, best)) <= EXACT_INTERVALS
         # Of the other objectives a piece would have several stages.
         by_pieces = small and columns.config.objective is Objective.SURPLUS
+        knapsacks = knapsacks_of(columns)
+        if knapsacks is not None:
+            _recreate(primal, best, watch, search, DIVE_FROM)
+            watch.tell("dive", best.key[0], bound)
+            dive(columns, knapsacks, search.best_reduced, lambda: best.key[0], best.offer, watch, DIVE_UNTIL)
         _recreate(primal, best, watch, search, EXACT_FROM if small else 1.0)
         proved, own = _exact(columns, guide, search, best, watch, EXACT_SHARE if by_pieces else 1.0)
         if by_pieces and not proved:

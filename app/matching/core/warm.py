@@ -3,12 +3,14 @@
 Worth a call at the start of a worker or a command; after the first time on a machine the code is read from disk.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 
 from app.matching.core.columns import build_columns
 from app.matching.core.config import Method, SolverConfig
+from app.matching.core.dive import dive, knapsacks_of
 from app.matching.core.guide import guide_of
 from app.matching.core.instance import Alternative, Budget, Chip, Component, Instance, Offer, Option, Request
 from app.matching.core.pieces import freed
@@ -17,6 +19,7 @@ from app.matching.core.prices import PriceSearch
 from app.matching.core.search import Search
 from app.matching.core.solve import solve
 from app.matching.core.verify import verify
+from app.matching.core.watch import Watch
 
 _HOUR = 500_000
 _SUBMITTED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -60,6 +63,24 @@ def warm_up() -> None:
     primal.greedy(requests, 1.0, 0.0)
     primal.improve(8, 0.0)
     freed(columns, primal.plan, np.arange(len(instance.offers), dtype=np.int32))
+    _dive(instance)
+
+
+def _dive(instance: Instance) -> None:
+    """Dive into the market without its subsidy, all of it in one hour."""
+    narrow = tuple(
+        replace(
+            request, blocks=1, min_blocks=1, deadline_hour=_HOUR + 1, alternatives=(Alternative("any", 2, 1, 90, 90),)
+        )
+        for request in instance.requests
+    )
+    columns = build_columns(replace(instance, requests=narrow, options=()), SolverConfig(work_limit=1))
+    knapsacks = knapsacks_of(columns)
+    if knapsacks is None:
+        raise AssertionError("each offer of the market is a knapsack")
+    watch = Watch(lambda: 0.0, seconds=None, work=1, progress=None, cancelled=None)
+    worth = np.zeros(len(narrow), dtype=np.float64)
+    dive(columns, knapsacks, worth, lambda: 0, lambda _plan: False, watch, 1.0)
 
 
 if __name__ == "__main__":
