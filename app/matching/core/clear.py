@@ -41,7 +41,9 @@ SETTLED: Final = 1e-3
 QUICK_SHARE: Final = 0.02
 ROUNDS_PER_LOOK: Final = 400
 MIN_WORK_PER_LOOK: Final = 1_000
+# The best so far is told after this part of the limit, and early in a long run when this much more of it is used.
 LOOK_EVERY: Final = 0.08
+LOOK_FACTOR: Final = 1.4
 # A request whose best column loses more than this part of its value at the prices is no seed of a ruin.
 HOPELESS: Final = 0.03
 # The loss tolerated at first, relative to the gap per placed block that is left when a cold start is over, if there is
@@ -239,7 +241,7 @@ def _recreate(primal: Search, best: Best, watch: Watch, search: PriceSearch, unt
         primal.improve(ROUNDS_PER_LOOK, heat * max(0.0, 1.0 - progress / COLD_FROM))
         rounds += ROUNDS_PER_LOOK
         watch.add(max(MIN_WORK_PER_LOOK, int(primal.work[0]) - before))
-        if watch.fraction() - shown > LOOK_EVERY:
+        if watch.fraction() > min(shown + LOOK_EVERY, shown * LOOK_FACTOR):
             shown = watch.fraction()
             best.offer(primal.plan)
         watch.tell("ruin and recreate", best.key[0], bound)
