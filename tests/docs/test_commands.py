@@ -17,7 +17,7 @@ from tests.docs.runner import ROOT, Block, blocks, documents, run
 _ALLOWED = re.compile(
     r"(make (demo|test|check|install|bench|bench-short)|docker .*"
     r"|\.venv/bin/python (tools/client_types|benchmarks/ledger)\.py"
-    r"|cardhour settlements (report|dispute|list|pay|invoice) .*)(\s+#.*)?"
+    r"|cardhour claims (submit|show|approve|reject|pay) .*|  --proof .*)(\s+#.*)?"
 )
 WITH_COMMANDS = [path for path in documents() if any(block.not_run is None for block in blocks(path))]
 
