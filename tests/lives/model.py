@@ -50,6 +50,7 @@ class Redemption:
     """What a settlement redeemed: what is left of it, and the claim that holds it."""
 
     voucher: "Voucher"
+    line: "Line"
     left: int
     made_at: datetime
     claim: "Claim | None" = None
@@ -492,18 +493,26 @@ class Model:
         """Bring a contract's bill and redemptions in line with what is owed."""
         if reservation.signed is None:
             return
-        ended = reservation.state in ("cancelled", "expired")
-        if ended:
-            for line in reservation.lines:
-                line.state = "void" if line.state == "open" else line.state
+        if reservation.state in ("cancelled", "expired"):
+            self._void(reservation)
         live = reservation.in_force
         amount = self._owed(reservation) - sum(line.amount for line in live)
         due = self._due(reservation, sum(line.amount for line in live) + amount)
-        moved = [self._bring_to(voucher, fen) for voucher, fen in due.items()]
         deducted = sum(fen for voucher, fen in due.items() if voucher.programme.claimed_by == "supplier")
         payable = amount - deducted + sum(line.amount - line.payable for line in live)
+        line = Line(amount, payable, "open" if payable else "paid")
+        moved = [self._bring_to(voucher, fen, line) for voucher, fen in due.items()]
         if amount or payable or any(moved):
-            reservation.lines.append(Line(amount, payable, "open" if payable else "paid"))
+            reservation.lines.append(line)
+
+    def _void(self, reservation: Reservation) -> None:
+        """Void what nobody paid of a contract that never ran, with what it redeemed."""
+        for line in reservation.lines:
+            if line.state == "open":
+                line.state = "void"
+                for voucher in reservation.vouchers:
+                    for each in voucher.redemptions:
+                        each.left = 0 if each.line is line and each.claim is None else each.left
 
     def _owed(self, reservation: Reservation) -> int:
         if reservation.state in ("cancelled", "expired"):
@@ -536,11 +545,11 @@ class Model:
             due[voucher] = share // MILLION
         return due
 
-    def _bring_to(self, voucher: Voucher, due: int) -> bool:
+    def _bring_to(self, voucher: Voucher, due: int, line: Line) -> bool:
         """Redeem up to what is due, or give back what no claim holds, the newest first."""
         more = due - voucher.redeemed
         if more > 0:
-            voucher.redemptions.append(Redemption(voucher, more, self.now))
+            voucher.redemptions.append(Redemption(voucher, line, more, self.now))
         moved = more > 0
         for each in reversed(voucher.redemptions):
             if more < 0 and each.claim is None and each.left:

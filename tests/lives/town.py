@@ -61,11 +61,19 @@ CHENGDU = Programme(
     proofs=("contract", "settlement", "delivery record"),
 )
 BEIJING = Programme("beijing-2023", "buyer", {2026: (None, 1_500_000)}, proofs=("invoice", "delivery record"))
+# A total that the made-up programmes have for a tier that nobody is under here.
+_TOTALS = {"lead": 20_000}
 BRIEF = Programme(
-    "brief", "buyer", {2026: (2_000_000, 900_001), 2027: (50_000, None)}, usage=True, valid_days=1, claim_days=60
+    "brief",
+    "buyer",
+    {2026: (2_000_000, 900_001), 2027: (500_000, None)},
+    usage=True,
+    totals=_TOTALS,
+    valid_days=1,
+    claim_days=60,
 )
-FIRST = Programme("first", "supplier", {2026: (3_000_000, 2_000_000), 2027: (900_000, 900_000)})
-SECOND = Programme("second", "buyer", {2026: (3_000_000, 2_000_000)})
+FIRST = Programme("first", "supplier", {2026: (3_000_000, 2_000_000), 2027: (900_000, 900_000)}, totals=_TOTALS)
+SECOND = Programme("second", "buyer", {2026: (3_000_000, 2_000_000)}, totals=_TOTALS)
 PROGRAMMES = {each.id: each for each in (CHENGDU, BEIJING, BRIEF, FIRST, SECOND)}
 # What a hold may be subsidised with.
 PACKAGES: tuple[tuple[tuple[Programme, Tier], ...], ...] = (
