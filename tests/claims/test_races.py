@@ -12,15 +12,16 @@ from tests.settlements.deals import QUARTER_OVER, Deal, Granted
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(3600)]
 ROUNDS = int(os.environ.get("CARDHOUR_ROUNDS", "12"))
-SECONDS = 30
-LINE = 4 * SECONDS * 850 // 3600 // 2  # 4 cards, half of 28 fen
+SECONDS = 36
+LINE = 17  # half of what 4 cards cost in that time
 MOST_REPORTS = 500
 
 
 @pytest.fixture
 async def deal(bazaar: Bazaar) -> Deal:
-    """A redemption of 14 fen for each round, of a quarter that is over."""
-    made = await Deal(bazaar, hours=ROUNDS * SECONDS // 3600 + 1, grants=(Granted(10**6),)).over()
+    """A redemption of 17 fen for each round, of a quarter that is over."""
+    hours = -(-ROUNDS * SECONDS // 3600)
+    made = await Deal(bazaar, hours=hours, grants=(Granted(hours * 1_700),)).over()
     periods = [made.period(n * SECONDS / 3600, SECONDS / 3600) for n in range(ROUNDS)]
     for first in range(0, ROUNDS, MOST_REPORTS):
         await made.report(*periods[first : first + MOST_REPORTS])
