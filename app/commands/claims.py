@@ -19,6 +19,7 @@ from app.commands.console import (
     print_ids,
     print_json,
     print_one,
+    print_signals,
     print_table,
 )
 
@@ -86,11 +87,7 @@ def _print(claim: ClaimDetail) -> None:
         empty="The programme asks for no proof.",
     )
     if claim["signals"] is not None:
-        print_table(
-            ("signal", "told"),
-            ((signal["code"], signal["told"]) for signal in claim["signals"]),
-            empty="No signal.",
-        )
+        print_signals(claim["signals"])
 
 
 def _amount(amount_fen: int | None) -> str | None:

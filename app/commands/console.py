@@ -133,6 +133,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, emp
     Console(width=max(width, to.width), stderr=to.stderr).print(table)
 
 
+def print_signals(signals: Iterable[Mapping[str, object]]) -> None:
+    """Print the signs of abuse that the desk is shown with an application or a claim."""
+    print_table(("signal", "told"), ((each["code"], each["told"]) for each in signals), empty="No signal.")
+
+
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
     """Print one thing as name and value, a line each."""
     table = Table(box=None, pad_edge=False, show_header=False)

@@ -27,6 +27,7 @@ from app.commands.console import (
     print_fields,
     print_ids,
     print_json,
+    print_signals,
     print_table,
 )
 
@@ -237,7 +238,7 @@ def list_applications(
 
 @applications.command("show")
 def show_application(application_id: ApplicationId, as_json: AsJson = False) -> None:
-    """Show an application with each clause and the arithmetic of its amount.
+    """Show an application with each clause, the arithmetic of its amount and, to the desk, signs of abuse.
 
     Example: `cardhour applications show vap_…`
     """
@@ -267,6 +268,8 @@ def _print_application(found: ApplicationOut, as_json: bool) -> None:
             ("choice", found["choice"] or (found["choice_ends_at"] and f"until {local_time(found['choice_ends_at'])}")),
         )
     )
+    if found["signals"] is not None:
+        print_signals(found["signals"])
 
 
 @applications.command("apply")

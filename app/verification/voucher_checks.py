@@ -35,20 +35,28 @@ _REDEEMED: Final = """
 VOUCHER_CHECKS: Final = (
     Check(
         "budgets",
-        "a programme's pool and a buyer's cap of a year were filled once and are not exceeded",
+        "a programme's pool of a year was filled once from its own treasury; neither it nor a buyer's cap is exceeded",
         "SELECT count(*) FROM programme_year",
         f"""
         WITH {_TAKEN},
         filled AS (
-            SELECT c.name, sum(t.amount_fen) AS fen FROM ledger_transfer t
+            SELECT c.name, d.name AS source, sum(t.amount_fen) AS fen FROM ledger_transfer t
             JOIN ledger_account d ON d.id = t.debit_id JOIN ledger_account c ON c.id = t.credit_id
-            WHERE t.kind IN ('single', 'post') AND d.kind = 'treasury' AND c.kind = 'pool' GROUP BY c.name
+            WHERE t.kind IN ('single', 'post') AND d.kind = 'treasury' AND c.kind = 'pool' GROUP BY c.name, d.name
         )
+        SELECT DISTINCT format('programme %s is open and has no treasury', y.programme_id) FROM programme_year y
+        WHERE NOT EXISTS (SELECT FROM ledger_account t
+            WHERE t.kind = 'treasury' AND t.name = y.programme_id || '/treasury')
+        UNION ALL
+        SELECT format('the pool of %s %s got %s fen from %s', y.programme_id, y.year, filled.fen, filled.source)
+        FROM programme_year y JOIN filled ON filled.name = y.programme_id || '/pool/' || y.year
+        WHERE filled.source <> y.programme_id || '/treasury'
+        UNION ALL
         SELECT format('the pool of %s %s was filled with %s fen, not %s', y.programme_id, y.year,
             coalesce(filled.fen, 0), y.pool_fen)
         FROM programme_year y
         LEFT JOIN ledger_account a ON a.name = y.programme_id || '/pool/' || y.year
-        LEFT JOIN filled ON filled.name = a.name
+        LEFT JOIN filled ON filled.name = a.name AND filled.source = y.programme_id || '/treasury'
         WHERE a.id IS NULL OR coalesce(y.pool_fen, 0) <> coalesce(filled.fen, 0)
             OR a.credits_posted - coalesce(filled.fen, 0) > a.debits_posted
             OR (a.guard = 'debits_le_credits') <> (y.pool_fen IS NOT NULL)

@@ -74,7 +74,10 @@ async def release(session: WriteSession, voucher: Voucher, state: VoucherState) 
 async def end_for(
     session: WriteSession, reservation_ids: Collection[UUID], kind: TransferKind = TransferKind.VOID
 ) -> None:
-    """Give back what reservations that ended before they ran have: earmarks, and what is left of issued vouchers."""
+    """Give back what reservations that ended before they ran have: earmarks, and what is left of issued vouchers.
+
+    What a claim holds of what they redeemed ahead of delivery its claimant owes, as after a revocation.
+    """
     if not reservation_ids:
         return
     await release_earmarks(session, reservation_ids, kind)
@@ -84,6 +87,8 @@ async def end_for(
         if voucher.state in (VoucherState.ISSUED, VoucherState.EXHAUSTED)
     ]
     await return_unspent(session, issued, VoucherState.REVOKED, RESERVATION_CANCELLED)
+    for voucher in issued:
+        await _claw_back(session, voucher)
 
 
 async def return_unspent(
@@ -151,20 +156,21 @@ async def revoke(session: WriteSession, voucher: Voucher, reason: str, detail: s
     Returns:
         What each claimant owes, in fen, by organisation.
     """
-    redeemed = await repository.redeemed_by(session, voucher.id)
     if voucher.state == VoucherState.EXPIRED:
         voucher.reason_code, voucher.reason_detail = reason, detail
         _turn(voucher, VoucherState.REVOKED)
         await session.flush()
     else:
         await return_unspent(session, [voucher], VoucherState.REVOKED, reason, detail)
+    return await _claw_back(session, voucher)
+
+
+async def _claw_back(session: WriteSession, voucher: Voucher) -> dict[UUID, int]:
+    """Let each claimant owe what a voucher that has ended redeemed for it; return what, in fen, by organisation."""
+    redeemed = await repository.redeemed_by(session, voucher.id)
     owed = {org_id: fen for org_id, fen in redeemed.items() if fen}
-    if owed:
-        await _claw_back(session, voucher, owed)
-    return owed
-
-
-async def _claw_back(session: WriteSession, voucher: Voucher, owed: Mapping[UUID, int]) -> None:
+    if not owed:
+        return owed
     names = {org_id: caps.clawback_name(voucher.programme_id, org_id) for org_id in owed}
     await ledger.open_accounts(
         session, [NewAccount(name, caps.CLAWBACK, Guard.NONE, org_id) for org_id, name in names.items()]
@@ -179,6 +185,7 @@ async def _claw_back(session: WriteSession, voucher: Voucher, owed: Mapping[UUID
     ]
     quotas = [leg for leg in legs if leg.credit_id != voucher.account_id]
     await ledger.post_transfers(session, back + _backwards(quotas, {voucher.id: sum(owed.values())}))
+    return owed
 
 
 async def set_exhausted(session: WriteSession, vouchers: Sequence[Voucher]) -> None:

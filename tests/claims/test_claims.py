@@ -10,6 +10,7 @@ from sqlalchemy import text
 from app.contracts.models import Payment
 from app.kit.db import SYSTEM
 from app.kit.ids import encode_id, new_id
+from app.vouchers import budgets as caps
 from app.vouchers import service as programmes
 from tests.bazaar import Bazaar, keyed
 from tests.conftest import Actor, MakeActor
@@ -251,6 +252,32 @@ async def test_what_was_paid_for_a_revoked_voucher_is_recovered_from_the_next_cl
 async def advance(bazaar: Bazaar, programme: str, amount_fen: Any, *, to: Actor | None = None) -> Any:
     body = {"supplier_org_id": encode_id("org", (to or bazaar.supplier).org_id), "amount_fen": amount_fen}
     return await bazaar.desk.client.post(f"/v1/programmes/{programme}/advances", json=body, headers=keyed())
+
+
+@pytest.mark.parametrize("paid", [True, False])
+async def test_what_a_claim_holds_of_a_contract_that_is_cancelled_its_claimant_owes(
+    bazaar: Bazaar, *, paid: bool
+) -> None:
+    """Paid ahead in one quarter, claimed after it, cancelled before it began: the pool has all of it back once."""
+    deal = await Deal(bazaar, start=24 * 40, payment=Payment.PREPAID, grants=(HALF,)).confirmed()
+    await deal.settle_due()
+    bazaar.clock.now = QUARTER_OVER
+    claim = await deal.claim()
+    approved = await deal.decide(claim, "approve") if paid else claim
+    await bazaar.turn(bazaar.buyer, deal.reservation, "cancel", {"reason": "buyer_changed_plans"})
+    assert (await voucher(deal))["state"] == "revoked"
+    pool = await deal.account(caps.pool_name("made-up", 2026))
+    assert pool.left_fen == 10**9
+    assert (await deal.account(caps.clawback_name("made-up", bazaar.supplier.org_id))).left_fen == -HALF.amount_fen
+    if paid:
+        done = await deal.decide(approved, "pay", amount_fen=0)
+        assert (done["recovered_fen"], done["cash_fen"]) == (HALF.amount_fen, 0)
+    else:
+        await deal.decide(claim, "reject", **WHY)
+        await deal.settle_due()
+    assert (await deal.account(caps.clawback_name("made-up", bazaar.supplier.org_id))).left_fen == 0
+    assert (await deal.account(caps.pool_name("made-up", 2026))).left_fen == 10**9
+    assert await deal.claimable() == 0
 
 
 async def test_advances_are_of_programmes_with_a_reserve_fund_and_up_to_their_limit(bazaar: Bazaar) -> None:

@@ -38,9 +38,9 @@ def run(live: Live, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("CARDHOUR_API_URL", live.url)
     monkeypatch.setenv("COLUMNS", "400")
 
-    def run(actor: Actor, *arguments: str) -> Result:
+    def run(actor: Actor, *arguments: str, of: str = "claims") -> Result:
         monkeypatch.setenv("CARDHOUR_API_KEY", actor.client.headers["Authorization"].removeprefix("Bearer "))
-        return CliRunner().invoke(app, ["claims", *arguments])
+        return CliRunner().invoke(app, [of, *arguments])
 
     return run
 
@@ -90,3 +90,24 @@ def test_a_proof_that_is_wrong_is_told(tmp_path: Path) -> None:
             read_proof(given)
     with pytest.raises(typer.BadParameter, match="no such file"):
         read_proof(f"contract={tmp_path / 'a.pdf'}")
+
+
+async def test_an_application_is_shown_with_its_signals_to_the_desk_alone(
+    live: Live, make_actor: MakeActor, app_database: Database, worker_database: Database, run: Run
+) -> None:
+    desk, supplier, buyer = [await make_actor(role, ref=f"{role}-2") for role in ("desk", "supplier", "buyer")]
+    bazaar = Bazaar(desk, supplier, buyer, live.clock, app_database, worker_database)
+    body = {"org_id": encode_id("org", buyer.org_id), "other_org_id": encode_id("org", supplier.org_id)}
+    body |= {"valid_from": "2026-01-01", "evidence": "Register."}
+    for affiliated in (False, True):
+        if affiliated:
+            assert (await desk.client.post("/v1/affiliations", json=body)).status_code == 201
+        deal = await Deal(bazaar, grants=(Granted(100),), opened=affiliated).confirmed()
+        applications = (await desk.client.get("/v1/voucher-applications")).json()["data"]
+        [application] = [each["id"] for each in applications if each["contract_id"] == deal.contract["id"]]
+        shown = run(desk, "show", application, of="applications")
+        assert shown.exit_code == 0, shown.output
+        assert ("affiliated_parties" in shown.stdout, "No signal." in shown.stdout) == (affiliated, not affiliated)
+        own = run(buyer, "show", application, of="applications")
+        assert "met" in own.stdout
+        assert "signal" not in own.stdout.lower()

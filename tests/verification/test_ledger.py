@@ -68,7 +68,12 @@ async def test_a_sound_ledger_passes(auditor_database: Database, granted: World)
         ("UPDATE ledger_account SET credits_pending = 0 WHERE kind = 'voucher'",
          {"ledger_pending_balance", "ledger_fold"}),
         ("UPDATE ledger_transfer SET amount_fen = amount_fen + 1 WHERE kind = 'single'", {"ledger_fold"}),
-        ("DELETE FROM ledger_account WHERE kind = 'treasury'", {"ledger_trial_balance", "ledger_fold"}),
+        ("DELETE FROM ledger_account WHERE kind = 'treasury'", {"ledger_trial_balance", "ledger_fold", "budgets"}),
+        ("UPDATE ledger_account SET name = 'second/treasury' WHERE kind = 'treasury'", {"budgets"}),
+        ("""WITH other AS (INSERT INTO ledger_account (id, name, kind, guard)
+                VALUES (gen_random_uuid(), 'second/treasury', 'treasury', 'none') RETURNING id)
+            UPDATE ledger_transfer t SET debit_id = other.id FROM other, ledger_account own
+            WHERE own.name = 'made-up/treasury' AND t.debit_id = own.id""", {"budgets", "ledger_fold"}),
         ("""ALTER TABLE ledger_account DROP CONSTRAINT ledger_account_debits_within_credits;
             UPDATE ledger_transfer SET amount_fen = 9999 WHERE kind = 'single'""", {"ledger_fold"}),
         ("UPDATE ledger_transfer SET debit_id = credit_id, credit_id = debit_id WHERE kind = 'void'",
