@@ -1,0 +1,62 @@
+"""The control: without `synchronous_commit` the same check must find acknowledged writes that are gone.
+
+Were it to find nothing here, it would prove nothing elsewhere. PostgreSQL writes out what it has put off after
+`wal_writer_delay`, here at its maximum of 10 s, so that what is acknowledged in a burst just before all of its
+processes are killed at once is lost for certain. With durable commits the same burst and the same kill lose nothing.
+"""
+
+import os
+import random
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from tests.faults.audit import Stored, lost
+from tests.faults.load import Scene, opened_scene
+from tests.faults.replay import differences
+from tests.faults.stage import wait_for
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
+SEED = int(os.environ.get("CARDHOUR_FAULT_SEED") or random.randrange(2**32))
+BURST = 30
+
+
+async def put_off_writing(scene: Scene, *, durable: bool) -> None:
+    """Let PostgreSQL write out nothing by itself for a while; without `durable`, not at a commit either."""
+    admin = await asyncpg.connect(scene.service.dsn())
+    await admin.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
+    await admin.execute("ALTER SYSTEM SET wal_writer_flush_after = '1GB'")
+    await admin.execute("ALTER SYSTEM SET bgwriter_lru_maxpages = 0")
+    if not durable:
+        await admin.execute("ALTER SYSTEM SET synchronous_commit = off")
+    await admin.execute("SELECT pg_reload_conf()")
+    await admin.execute("CHECKPOINT")
+    await admin.close()
+
+
+async def burst_and_power_cut(scene: Scene) -> list[str]:
+    """Kill all of PostgreSQL at once just after a burst of acknowledged writes; return those that are gone."""
+    scene.load.start()
+    scene.load.wait_for_writes(BURST)
+    killed = scene.service.postmaster()
+    assert scene.service.kill_everything_of_postgres()
+    # Clients are gone too, lest they ask again: only what they were told before the cut counts.
+    scene.load.kill()
+    wait_for("another is started", lambda: scene.service.postmaster() not in {None, killed}, 60)
+    scene.service.wait_ready()
+    record = scene.record()
+    assert record.faults == []
+    gone = lost(record, await Stored.read(scene.service))
+    print(f"CARDHOUR_FAULT_SEED={SEED}; writes {record.counts()}; gone {len(gone)}")
+    return gone
+
+
+@pytest.mark.parametrize("durable", [True, False])
+async def test_a_power_cut_loses_what_was_not_made_durable_and_nothing_else(tmp_path: Path, durable: bool) -> None:
+    with opened_scene(tmp_path, SEED) as scene:
+        await put_off_writing(scene, durable=durable)
+        gone = await burst_and_power_cut(scene)
+        assert (gone == []) == durable, gone
+        # What is left is sound in either case: a prefix of what happened.
+        assert differences((await Stored.read(scene.service)).tables) == []

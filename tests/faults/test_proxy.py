@@ -1,0 +1,67 @@
+"""A network that is slow, resets, tears replies or swallows them: clients ask again, with one effect each.
+
+Once between the clients and the service, once between the service and PostgreSQL. `CARDHOUR_FAULT_ROUNDS` says how
+much must have gone wrong at least, ten times as often.
+"""
+
+import os
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults.audit import check
+from tests.faults.elsewhere import postgres_elsewhere
+from tests.faults.load import Scene, opened_scene
+from tests.faults.proxy import WEIGHTS, Fault, Proxy
+
+pytestmark = pytest.mark.anyio
+ROUNDS = int(os.environ.get("CARDHOUR_FAULT_ROUNDS") or "1")
+SEED = int(os.environ.get("CARDHOUR_FAULT_SEED") or random.randrange(2**32))
+
+
+def misbehave(proxy: Proxy, chance: float) -> None:
+    """Let the proxy misbehave under the load until enough went wrong."""
+    proxy.chance = chance
+    wanted = 10 * ROUNDS
+    deadline = time.monotonic() + 60 + 20 * ROUNDS
+    while proxy.seen.total() < wanted or len(proxy.seen) < len(WEIGHTS):
+        assert time.monotonic() < deadline, f"only {dict(proxy.seen)}"
+        time.sleep(0.1)
+    proxy.chance = 0.0
+
+
+async def finish(scene: Scene, proxy: Proxy, **settings: str) -> None:
+    scene.load.wait_for_writes(5)
+    scene.load.stop()
+    record = scene.record()
+    print(f"faults {dict(proxy.seen)}; writes {record.counts()}")
+    assert record.repeats > 0
+    await check(scene.service, scene.world, record, **settings)
+
+
+@pytest.mark.timeout(240 + 30 * ROUNDS)
+async def test_between_clients_and_the_service(tmp_path: Path) -> None:
+    print(f"CARDHOUR_FAULT_SEED={SEED}")
+    with opened_scene(tmp_path, SEED) as scene:
+        with Proxy(("127.0.0.1", scene.service.port), SEED).running() as proxy:
+            scene.load.reach(f"http://127.0.0.1:{proxy.port}", patience=2.0)
+            scene.load.start()
+            misbehave(proxy, 0.1)
+            await finish(scene, proxy)
+        assert proxy.seen[Fault.LOST_REPLY] > 0
+
+
+@pytest.mark.timeout(240 + 30 * ROUNDS)
+async def test_between_the_service_and_postgresql(tmp_path: Path) -> None:
+    print(f"CARDHOUR_FAULT_SEED={SEED}")
+    patience = {"CARDHOUR_TRANSACTION_SECONDS": "3", "CARDHOUR_WORKER_TRANSACTION_SECONDS": "3"}
+    with (
+        postgres_elsewhere(tmp_path, SEED, **patience) as there,
+        opened_scene(tmp_path, SEED, **there.settings) as scene,
+    ):
+        scene.load.start()
+        # A transaction is a dozen exchanges.
+        misbehave(there.proxy, 0.005)
+        await finish(scene, there.proxy, **there.settings)
