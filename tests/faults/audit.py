@@ -167,6 +167,7 @@ def ask_again(world: World, record: Record, url: str, folder: Path) -> list[str]
     writes = list(record.asked.values())
     with ThreadPoolExecutor(4) as pool:
         wrong = [line for part in pool.map(once_more, [writes[n::4] for n in range(4)]) for line in part]
+    asker.http.close()
     journal.close()
     return wrong
 

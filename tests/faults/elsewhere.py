@@ -9,8 +9,6 @@ from app.kit.embedded import EmbeddedPostgres
 from tests.faults.harness import cardhour
 from tests.faults.proxy import Proxy
 
-SECRET = "a secret of thirty-two bytes, or more"
-
 
 @dataclass
 class Elsewhere:
@@ -29,10 +27,7 @@ def postgres_elsewhere(folder: Path, seed: int, **more: str) -> Generator[Elsewh
     try:
         lines = (folder / "data" / "postgres" / "postmaster.pid").read_text().splitlines()
         with Proxy(f"{lines[4]}/.s.PGSQL.{lines[3]}", seed).running() as proxy:
-            settings = {
-                "DATABASE_URL": f"postgresql://postgres@127.0.0.1:{proxy.port}/postgres",
-                "CARDHOUR_SECRET_KEY": SECRET,
-            } | more
+            settings = {"DATABASE_URL": f"postgresql://postgres@127.0.0.1:{proxy.port}/postgres"} | more
             migrated = cardhour(folder / "data", "migrate", **settings)
             assert migrated.returncode == 0, migrated.stderr
             yield Elsewhere(postgres, proxy, settings)

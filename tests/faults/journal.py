@@ -79,7 +79,8 @@ class Record:
                 if kind == "asked":
                     record.asked[line["key"]] = Asked(**line)
                 elif kind == "told":
-                    record.told[line.pop("key")] = Told(**line)
+                    key = line.pop("key")
+                    record.told[key] = Told(**line)
                 elif kind == "repeat":
                     record.repeats += 1
                 else:

@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.faults.client import World
 from tests.faults.harness import ROOT, Service, desk_key, put_clock
 from tests.faults.journal import Record
+from tests.faults.stage import wait_for
 from tests.faults.world import SUPPLIERS, make_world
 
 
@@ -26,8 +27,8 @@ class Load:
     folder: Path
     clients: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
 
-    def reach(self, url: str, patience: float) -> None:
-        """Let clients reach the service at another address, and wait only so many seconds for an answer."""
+    def reach(self, url: str, patience: float = 10.0) -> None:
+        """Let clients reach the service at this address, and wait so many seconds for an answer."""
         there = replace(World.read(self.world), url=url, patience=patience)
         self.world.write_text(json.dumps(asdict(there)), encoding="utf-8")
 
@@ -79,11 +80,12 @@ class Load:
 
     def wait_for_writes(self, count: int, seconds: float = 60) -> None:
         """Wait until so many writes more are acknowledged."""
-        wanted = len(self.record().told) + count
-        deadline = time.monotonic() + seconds
-        while len(self.record().told) < wanted:
-            assert time.monotonic() < deadline, f"no {count} writes within {seconds} s"
-            time.sleep(0.05)
+        wanted = self.answers() + count
+        wait_for(f"{count} more writes are answered", lambda: self.answers() >= wanted, seconds)
+
+    def answers(self) -> int:
+        journals = [self.journal(number) for number in range(SUPPLIERS)]
+        return sum(path.read_bytes().count(b'"kind": "told"') for path in journals if path.exists())
 
 
 @dataclass
@@ -99,15 +101,32 @@ class Scene:
         return self.load.record(self.past)
 
 
-@contextmanager
-def opened_scene(folder: Path, seed: int, **settings: str) -> Generator[Scene]:
-    """Start a service with a market on it; at the end nothing of it runs any more."""
-    service = Service(folder / "data", dice=random.Random(seed), settings=settings)
-    load = Load(folder / "world.json", seed, folder)
+def make_past(folder: Path) -> None:
+    """Make the market once, on a service that then stops: every test begins with a copy."""
+    service = Service(folder / "data")
     try:
         with put_clock(service) as clock:
-            world, past = make_world(service, desk_key(service.data_dir, **settings), folder, clock)
-        yield Scene(service, world, load, past)
+            make_world(service, desk_key(service.data_dir), folder, clock)
+    finally:
+        if service.process is not None and service.process.poll() is None:
+            service.process.kill()
+            service.process.wait()
+
+
+def copy_past(past: Path, folder: Path) -> None:
+    """Copy the market, owners and all: PostgreSQL insists on its own."""
+    subprocess.run(["cp", "-a", f"{past}/.", str(folder)], check=True)
+
+
+@contextmanager
+def opened_scene(folder: Path, seed: int, **settings: str) -> Generator[Scene]:
+    """Start a service on a copy of the market; at the end nothing of it runs any more."""
+    service = Service(folder / "data", dice=random.Random(seed), settings=settings)
+    load = Load(folder / "world.json", seed, folder)
+    load.reach(service.url)
+    try:
+        service.start()
+        yield Scene(service, World.read(load.world), load, folder / "past.jsonl")
     finally:
         load.kill()
         if service.process is not None and service.process.poll() is None:
@@ -121,8 +140,9 @@ def hurt(scene: Scene, rounds: int, dice: random.Random, kinds: list[Callable[[]
     hits: dict[str, int] = {}
     for kill in order:
         time.sleep(dice.uniform(0.3, 1.2))
-        if kill():
-            hits[kill.__name__] = hits.get(kill.__name__, 0) + 1
+        # What died in the round before may be on its way back.
+        wait_for(f"something to hit: {kill.__name__}", kill, 60)
+        hits[kill.__name__] = hits.get(kill.__name__, 0) + 1
         scene.service.wait_ready()
     # Something must have been done under every kill, the last included.
     scene.load.wait_for_writes(10)

@@ -40,16 +40,16 @@ def kinds(scene: Scene, dice: random.Random) -> list[Callable[[], bool]]:
 
 
 @pytest.mark.timeout(240 + 30 * ROUNDS)
-async def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
-    print(f"CARDHOUR_FAULT_SEED={SEED}")
+async def test_nothing_acknowledged_is_lost(folder: Path, tell: Callable[[str], None]) -> None:
+    tell(f"CARDHOUR_FAULT_SEED={SEED}")
     dice = random.Random(SEED)
-    with opened_scene(tmp_path, SEED) as scene:
+    with opened_scene(folder, SEED) as scene:
         scene.load.start()
         scene.load.wait_for_writes(10)
         hits = hurt(scene, ROUNDS, dice, kinds(scene, dice))
         scene.load.stop()
         record = scene.record()
-        print(f"kills {hits}; writes {record.counts()}")
+        tell(f"kills {hits}; writes {record.counts()}")
         assert sum(hits.values()) == ROUNDS
         for op in ("book", "accept", "approve", "deliver", "claim"):
             assert record.counts().get(op), f"nobody did: {op}"

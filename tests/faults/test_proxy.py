@@ -7,6 +7,7 @@ much must have gone wrong at least, ten times as often.
 import os
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,36 +33,36 @@ def misbehave(proxy: Proxy, chance: float) -> None:
     proxy.chance = 0.0
 
 
-async def finish(scene: Scene, proxy: Proxy, **settings: str) -> None:
+async def finish(scene: Scene, proxy: Proxy, tell: Callable[[str], None], **settings: str) -> None:
     scene.load.wait_for_writes(5)
     scene.load.stop()
     record = scene.record()
-    print(f"faults {dict(proxy.seen)}; writes {record.counts()}")
+    tell(f"faults {dict(proxy.seen)}; writes {record.counts()}")
     assert record.repeats > 0
     await check(scene.service, scene.world, record, **settings)
 
 
 @pytest.mark.timeout(240 + 30 * ROUNDS)
-async def test_between_clients_and_the_service(tmp_path: Path) -> None:
-    print(f"CARDHOUR_FAULT_SEED={SEED}")
-    with opened_scene(tmp_path, SEED) as scene:
+async def test_between_clients_and_the_service(folder: Path, tell: Callable[[str], None]) -> None:
+    tell(f"CARDHOUR_FAULT_SEED={SEED}")
+    with opened_scene(folder, SEED) as scene:
         with Proxy(("127.0.0.1", scene.service.port), SEED).running() as proxy:
             scene.load.reach(f"http://127.0.0.1:{proxy.port}", patience=2.0)
             scene.load.start()
             misbehave(proxy, 0.1)
-            await finish(scene, proxy)
+            await finish(scene, proxy, tell)
         assert proxy.seen[Fault.LOST_REPLY] > 0
 
 
 @pytest.mark.timeout(240 + 30 * ROUNDS)
-async def test_between_the_service_and_postgresql(tmp_path: Path) -> None:
-    print(f"CARDHOUR_FAULT_SEED={SEED}")
+async def test_between_the_service_and_postgresql(folder: Path, tell: Callable[[str], None]) -> None:
+    tell(f"CARDHOUR_FAULT_SEED={SEED}")
     patience = {"CARDHOUR_TRANSACTION_SECONDS": "3", "CARDHOUR_WORKER_TRANSACTION_SECONDS": "3"}
     with (
-        postgres_elsewhere(tmp_path, SEED, **patience) as there,
-        opened_scene(tmp_path, SEED, **there.settings) as scene,
+        postgres_elsewhere(folder, SEED, **patience) as there,
+        opened_scene(folder, SEED, **there.settings) as scene,
     ):
         scene.load.start()
         # A transaction is a dozen exchanges.
         misbehave(there.proxy, 0.005)
-        await finish(scene, there.proxy, **there.settings)
+        await finish(scene, there.proxy, tell, **there.settings)

@@ -5,6 +5,7 @@ any fault: claims are for a period that is over, and the rest runs on the real c
 """
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -74,6 +75,9 @@ class Made:
         self.orgs: dict[str, str] = {}
         self.count = 0
 
+    def close(self) -> None:
+        self.http.close()
+
     def post(self, who: str, path: str, body: Any = None, **more: Any) -> Any:
         self.count += 1
         headers = {"Idempotency-Key": f"made-{self.count}"}
@@ -95,8 +99,11 @@ class Made:
             self.post("desk", f"{path}/facts", {"key": key, "value": value, "valid_from": f"{year}-01-01"})
 
 
-def make_world(service: Service, desk: str, folder: Path, put_clock: Callable[[timedelta], None]) -> tuple[World, Path]:
-    """Make the market on a service whose clock `put_clock` sets apart from the real one; return it and its journal."""
+def make_world(service: Service, desk: str, folder: Path, put_clock: Callable[[timedelta], None]) -> None:
+    """Make the market on a service whose clock `put_clock` sets apart from the real one.
+
+    It is told in `world.json`, and what was acknowledged while it was made in `past.jsonl`.
+    """
     real = datetime.now(UTC)
     then = month_began(real) - BEFORE
     put_clock(then - real)
@@ -107,8 +114,8 @@ def make_world(service: Service, desk: str, folder: Path, put_clock: Callable[[t
         made.register(name, "supplier", then.year, partner=True)
     for name in buyers:
         made.register(name, "buyer", then.year, integrity="clean")
-    draft = made.post("desk", "/v1/programmes", {"toml": TOML})
-    made.post("desk", f"/v1/programmes/{PROGRAMME}/publish", {"version": 1}, version=draft["revision"])
+    made.post("desk", "/v1/programmes", {"toml": TOML})
+    made.post("desk", f"/v1/programmes/{PROGRAMME}/publish", {"version": 1}, version=1)
     for year in sorted({then.year, real.astimezone(SHANGHAI).year, (real + timedelta(days=40)).year}):
         made.post("desk", f"/v1/programmes/{PROGRAMME}/open", {"year": year})
 
@@ -122,8 +129,7 @@ def make_world(service: Service, desk: str, folder: Path, put_clock: Callable[[t
         start=format_rfc3339(now_from),
         hours=300,
     )
-    past = folder / "past.jsonl"
-    journal = Journal(past)
+    journal = Journal(folder / "past.jsonl")
     ask = Asker(world, journal)
     for number, supplier in enumerate(suppliers):
         steps = [
@@ -156,9 +162,10 @@ def make_world(service: Service, desk: str, folder: Path, put_clock: Callable[[t
         proof = {"file": ("record.pdf", b"%PDF-1.7 " + name.encode(), "application/pdf")}
         world.proofs[name] = made.post(name, "/v1/claim-proofs", files=proof)["id"]
     put_clock(timedelta(0))
+    ask.http.close()
+    made.close()
     journal.close()
     (folder / "world.json").write_text(json.dumps(asdict(world)), encoding="utf-8")
-    return world, past
 
 
 def contract(ask: Asker, buyer: str, start: datetime) -> Any:
@@ -185,7 +192,7 @@ def contract(ask: Asker, buyer: str, start: datetime) -> Any:
 def wait_until_ran(ask: Asker, ran: list[Any]) -> None:
     for row in ran:
         while ask.read("desk", f"/v1/reservations/{row['id']}")["state"] != "completed":
-            pass
+            time.sleep(0.1)
 
 
 def delivered(ask: Asker, supplier: str, row: Any) -> list[str]:
