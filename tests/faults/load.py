@@ -1,6 +1,7 @@
 """The mixed load: client processes over a market with a past, killed and started again like everything else."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -10,12 +11,18 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
 from tests.faults.client import World
 from tests.faults.harness import ROOT, Service, desk_key, put_clock
 from tests.faults.journal import Record
 from tests.faults.stage import wait_for
 from tests.faults.world import SUPPLIERS, make_world
+
+# How often something is killed: by default a short form of the suite's; `make faults` takes 30, the nightly run 200.
+ROUNDS: Final = int(os.environ.get("CARDHOUR_FAULT_ROUNDS") or "2")
+ASKED_FOR: Final = bool(os.environ.get("CARDHOUR_FAULT_ROUNDS"))
+SEED: Final = int(os.environ.get("CARDHOUR_FAULT_SEED") or random.randrange(2**32))
 
 
 @dataclass

@@ -4,7 +4,6 @@
 from `CARDHOUR_FAULT_SEED`.
 """
 
-import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.faults.audit import check
-from tests.faults.load import Scene, hurt, opened_scene
+from tests.faults.load import ROUNDS, SEED, Scene, hurt, opened_scene
 
 pytestmark = pytest.mark.anyio
-ROUNDS = int(os.environ.get("CARDHOUR_FAULT_ROUNDS") or "3")
-SEED = int(os.environ.get("CARDHOUR_FAULT_SEED") or random.randrange(2**32))
 
 
 def kinds(scene: Scene, dice: random.Random) -> list[Callable[[], bool]]:
