@@ -6,7 +6,7 @@ import socket
 import struct
 import threading
 from collections import Counter
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -26,14 +26,23 @@ class Fault(StrEnum):
     BLACK_HOLE = "black_hole"  # nothing comes any more, nor an end
 
 
-BEFORE: Final = frozenset({Fault.RESET})
-WEIGHTS: Final = {
-    Fault.LATENCY: 6,
-    Fault.RESET: 2,
-    Fault.LOST_REPLY: 2,
-    Fault.HALF_REPLY: 2,
-    Fault.BLACK_HOLE: 1,
-}
+# What a piece of a request and of a reply can meet with; each is dealt before any comes again.
+REQUESTS: Final = (Fault.LATENCY, Fault.LATENCY, Fault.RESET)
+REPLIES: Final = (Fault.LATENCY, Fault.LATENCY, Fault.LOST_REPLY, Fault.HALF_REPLY, Fault.BLACK_HOLE)
+
+
+@dataclass
+class Deck:
+    """Faults to deal, in an order of its dice; shuffled anew when all have come."""
+
+    kinds: tuple[Fault, ...]
+    dice: random.Random
+    left: list[Fault] = field(default_factory=list)
+
+    def deal(self) -> Fault:
+        if not self.left:
+            self.left = self.dice.sample(self.kinds, len(self.kinds))
+        return self.left.pop()
 
 
 @dataclass
@@ -43,23 +52,25 @@ class Proxy:
     target: str | tuple[str, int]
     seed: int
     chance: float = 0.0
-    weights: Mapping[Fault, int] = field(default_factory=lambda: dict(WEIGHTS))
+    requests: tuple[Fault, ...] = REQUESTS
+    replies: tuple[Fault, ...] = REPLIES
     port: int = 0
     seen: Counter[Fault] = field(default_factory=Counter)
     _dice: random.Random = field(init=False)
+    _decks: dict[bool, Deck] = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._dice = random.Random(self.seed)
+        self._decks = {False: Deck(self.requests, self._dice), True: Deck(self.replies, self._dice)}
 
     def _throw(self, *, reply: bool) -> Fault | None:
-        if self._dice.random() >= self.chance:
+        deck = self._decks[reply]
+        if not deck.kinds or self._dice.random() >= self.chance:
             return None
-        [fault] = self._dice.choices(list(self.weights), list(self.weights.values()))
-        if fault is Fault.LATENCY or (fault in BEFORE) != reply:
-            self.seen[fault] += 1
-            return fault
-        return None
+        fault = deck.deal()
+        self.seen[fault] += 1
+        return fault
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -70,6 +81,9 @@ class Proxy:
         except OSError:
             # Either side may be gone at any time: that is what the other then sees too.
             _reset(writer)
+        except asyncio.CancelledError:
+            # The proxy stops.
+            writer.transport.abort()
         finally:
             self._tasks.discard(task)
 

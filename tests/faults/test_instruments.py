@@ -5,7 +5,7 @@ import socket
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -151,10 +151,11 @@ def test_a_torn_journal_is_read(tmp_path: Path) -> None:
 
 class _Counting(socketserver.BaseRequestHandler):
     def handle(self) -> None:
-        while self.request.recv(65_536):
-            self.server.done += 1  # type: ignore[attr-defined]
-            body = b"x" * 1000
-            self.request.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + body)
+        # A reset is what the proxy is for.
+        with suppress(ConnectionError):
+            while self.request.recv(65_536):
+                self.server.done += 1  # type: ignore[attr-defined]
+                self.request.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"x" * 1000)
 
 
 @contextmanager
@@ -181,10 +182,12 @@ def counting() -> Iterator[socketserver.ThreadingTCPServer]:
     ],
 )
 def test_what_the_proxy_does(fault: Fault, error: tuple[type[Exception], ...], done: int) -> None:
-    with counting() as server, Proxy(("127.0.0.1", server.server_address[1]), 0).running() as proxy:
+    kinds: dict[str, tuple[Fault, ...]] = {"requests": (), "replies": ()}
+    kinds["requests" if fault is Fault.RESET else "replies"] = (fault,)
+    with counting() as server, Proxy(("127.0.0.1", server.server_address[1]), 0, **kinds).running() as proxy:
         with httpx.Client(base_url=f"http://127.0.0.1:{proxy.port}", timeout=1) as http:
             assert http.get("/").content == b"x" * 1000
-            proxy.weights, proxy.chance = {fault: 1}, 1.0
+            proxy.chance = 1.0
             with pytest.raises(error):
                 http.get("/")
             proxy.chance = 0.0
@@ -194,8 +197,11 @@ def test_what_the_proxy_does(fault: Fault, error: tuple[type[Exception], ...], d
 
 
 def test_a_slow_proxy_still_delivers() -> None:
-    with counting() as server, Proxy(("127.0.0.1", server.server_address[1]), 0).running() as proxy:
-        proxy.weights, proxy.chance = {Fault.LATENCY: 1}, 1.0
+    slow = (Fault.LATENCY,)
+    with (
+        counting() as server,
+        Proxy(("127.0.0.1", server.server_address[1]), 0, 1.0, requests=slow, replies=slow).running() as proxy,
+    ):
         answer = httpx.get(f"http://127.0.0.1:{proxy.port}/", timeout=5)
         assert answer.content == b"x" * 1000
         assert answer.elapsed > timedelta(seconds=0.02)
