@@ -88,9 +88,9 @@ def test_halted_in_the_middle_of_requests(there: Elsewhere, service: Service, ap
         assert_told_to_try_again(answer)
     assert took < 30, f"it took {took:.1f} s to be told"
     wait_for("it serves again", lambda: recovered(api), 30)
-    # What was answered by 503 is asked again with the same key: done once, whether or not it was done before.
+    # What was answered by 503 is asked again with the same key: a name is taken once, so it was done once.
     assert post_chip(api, name, key).status_code == 201
-    assert [row["name"] for row in api.get("/v1/chips").json()["data"]].count(name) == 1
+    assert api.get(f"/v1/chips/{name}").status_code == 200
     assert "Traceback" not in service.log()
 
 
