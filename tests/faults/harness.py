@@ -188,7 +188,11 @@ def put_clock(service: Service) -> Generator[Callable[[timedelta], None]]:
     file.write_text("0", encoding="ascii")
     service.settings |= {"CARDHOUR_TEST_CLOCK": str(file), "PYTHONPATH": f"{CLOCK}{os.pathsep}{ROOT}"}
     service.start()
-    yield lambda apart: file.write_text(str(round(apart.total_seconds())), encoding="ascii") and None
+
+    def put(apart: timedelta) -> None:
+        file.write_text(str(round(apart.total_seconds())), encoding="ascii")
+
+    yield put
     assert service.stop() == 0
 
 

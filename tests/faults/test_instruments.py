@@ -149,20 +149,26 @@ def test_a_torn_journal_is_read(tmp_path: Path) -> None:
     assert [asked for asked, _ in record.acknowledged()] == [first]
 
 
-class _Counting(socketserver.BaseRequestHandler):
+class _Counting(socketserver.ThreadingTCPServer):
+    """Answers whatever it is asked, and counts how often."""
+
+    daemon_threads = True
+    done = 0
+
+
+class _Answer(socketserver.BaseRequestHandler):
     def handle(self) -> None:
+        assert isinstance(self.server, _Counting)
         # A reset is what the proxy is for.
         with suppress(ConnectionError):
             while self.request.recv(65_536):
-                self.server.done += 1  # type: ignore[attr-defined]
+                self.server.done += 1
                 self.request.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"x" * 1000)
 
 
 @contextmanager
-def counting() -> Iterator[socketserver.ThreadingTCPServer]:
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Counting) as server:
-        server.daemon_threads = True
-        server.done = 0  # type: ignore[attr-defined]
+def counting() -> Iterator[_Counting]:
+    with _Counting(("127.0.0.1", 0), _Answer) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -170,6 +176,11 @@ def counting() -> Iterator[socketserver.ThreadingTCPServer]:
         finally:
             server.shutdown()
             thread.join()
+
+
+def before(server: _Counting, chance: float, requests: tuple[Fault, ...], replies: tuple[Fault, ...]) -> Proxy:
+    port: int = server.socket.getsockname()[1]
+    return Proxy(("127.0.0.1", port), 0, chance, requests=requests, replies=replies)
 
 
 @pytest.mark.parametrize(
@@ -182,9 +193,8 @@ def counting() -> Iterator[socketserver.ThreadingTCPServer]:
     ],
 )
 def test_what_the_proxy_does(fault: Fault, error: tuple[type[Exception], ...], done: int) -> None:
-    kinds: dict[str, tuple[Fault, ...]] = {"requests": (), "replies": ()}
-    kinds["requests" if fault is Fault.RESET else "replies"] = (fault,)
-    with counting() as server, Proxy(("127.0.0.1", server.server_address[1]), 0, **kinds).running() as proxy:
+    requests, replies = ((fault,), ()) if fault is Fault.RESET else ((), (fault,))
+    with counting() as server, before(server, 0.0, requests, replies).running() as proxy:
         with httpx.Client(base_url=f"http://127.0.0.1:{proxy.port}", timeout=1) as http:
             assert http.get("/").content == b"x" * 1000
             proxy.chance = 1.0
@@ -192,16 +202,13 @@ def test_what_the_proxy_does(fault: Fault, error: tuple[type[Exception], ...], d
                 http.get("/")
             proxy.chance = 0.0
             assert http.get("/").status_code == 200
-        assert server.done == 2 + done  # type: ignore[attr-defined]
+        assert server.done == 2 + done
         assert proxy.seen == {fault: 1}
 
 
 def test_a_slow_proxy_still_delivers() -> None:
     slow = (Fault.LATENCY,)
-    with (
-        counting() as server,
-        Proxy(("127.0.0.1", server.server_address[1]), 0, 1.0, requests=slow, replies=slow).running() as proxy,
-    ):
+    with counting() as server, before(server, 1.0, slow, slow).running() as proxy:
         answer = httpx.get(f"http://127.0.0.1:{proxy.port}/", timeout=5)
         assert answer.content == b"x" * 1000
         assert answer.elapsed > timedelta(seconds=0.02)
