@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.faults.audit import Stored, lost
-from tests.faults.load import ASKED_FOR, SEED, Scene, opened_scene
+from tests.faults.load import LONG, SEED, Scene, opened_scene
 from tests.faults.replay import differences
 from tests.faults.stage import wait_for
 
@@ -51,7 +51,7 @@ async def burst_and_power_cut(scene: Scene, tell: Callable[[str], None]) -> list
     return gone
 
 
-@pytest.mark.parametrize("durable", [False, True] if ASKED_FOR else [False])
+@pytest.mark.parametrize("durable", [False, True] if LONG else [False])
 async def test_a_power_cut_loses_what_was_not_made_durable_and_nothing_else(
     folder: Path, tell: Callable[[str], None], durable: bool
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.faults.audit import check
 from tests.faults.elsewhere import postgres_elsewhere
-from tests.faults.load import ASKED_FOR, ROUNDS, SEED, Scene, opened_scene
+from tests.faults.load import LONG, ROUNDS, SEED, Scene, opened_scene
 from tests.faults.proxy import Fault, Proxy
 
 pytestmark = pytest.mark.anyio
@@ -43,14 +43,14 @@ async def test_between_clients_and_the_service(folder: Path, tell: Callable[[str
     tell(f"CARDHOUR_FAULT_SEED={SEED}")
     with opened_scene(folder, SEED) as scene:
         with Proxy(("127.0.0.1", scene.service.port), SEED).running() as proxy:
-            scene.load.reach(f"http://127.0.0.1:{proxy.port}", patience=2.0)
+            scene.load.reach(f"http://127.0.0.1:{proxy.port}", patience=5.0)
             scene.load.start()
             misbehave(proxy, 0.1)
             await finish(scene, proxy, tell)
         assert proxy.seen[Fault.LOST_REPLY] > 0
 
 
-@pytest.mark.skipif(not ASKED_FOR, reason="part of `make faults`: set CARDHOUR_FAULT_ROUNDS")
+@pytest.mark.skipif(not LONG, reason="a part of the long run: CARDHOUR_FAULT_ROUNDS of 6 or more")
 @pytest.mark.timeout(240 + 30 * ROUNDS)
 async def test_between_the_service_and_postgresql(folder: Path, tell: Callable[[str], None]) -> None:
     tell(f"CARDHOUR_FAULT_SEED={SEED}")
