@@ -38,8 +38,8 @@ lint: $(INSTALLED) ## format, lint, types, import contracts
 
 check: lint test ## lint and test
 
-faults: $(INSTALLED) ## kill service, worker, solver and PostgreSQL under load and in clearings, then check that nothing was lost
-	CARDHOUR_FAULT_ROUNDS=$(FAULT_ROUNDS) $(BIN)/python -m pytest -q tests/faults
+faults: $(INSTALLED) ## kill clients, service, worker, solver and PostgreSQL under load and in clearings: nothing may be lost
+	CARDHOUR_FAULT_ROUNDS=$(FAULT_ROUNDS) $(BIN)/python -m pytest -q -n auto tests/faults
 
 bench: $(INSTALLED) ## all benchmarks, as JSON, in about an hour; writes the engine's table into docs/benchmarks.md
 	@$(BIN)/python benchmarks/all.py --scale full --markdown docs/benchmarks.md

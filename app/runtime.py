@@ -43,13 +43,21 @@ class Runtime:
         """The address that migrations run over."""
         return self._url(_SUPERUSER)
 
-    def database(self, role: str, *, pool_size: int | None = None, statement_timeout_ms: int = 5_000) -> Database:
+    def database(
+        self,
+        role: str,
+        *,
+        pool_size: int | None = None,
+        statement_timeout_ms: int = 5_000,
+        transaction_seconds: float | None = None,
+    ) -> Database:
         """Return a pool that acts as `role`; over the embedded server it also signs in as that role."""
         return Database(
             self._url(role),
             role=role,
             pool_size=pool_size or self.settings.pool_size,
             statement_timeout_ms=statement_timeout_ms,
+            transaction_seconds=transaction_seconds,
         )
 
     def secret(self) -> bytes:

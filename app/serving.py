@@ -83,7 +83,7 @@ class _Server(uvicorn.Server):
 
 def serve(runtime: Runtime, *, host: str, port: int, with_worker: bool) -> None:
     """Serve until told to stop; the runtime must have been started and its database migrated."""
-    context = runtime.context(runtime.database(APP_ROLE))
+    context = runtime.context(runtime.database(APP_ROLE, transaction_seconds=runtime.settings.transaction_seconds))
     app = create_app(context)
     server = _Server(
         uvicorn.Config(

@@ -34,6 +34,12 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_json: bool | None = None
     pool_size: int = Field(default=10, ge=1, le=100)
+    transaction_seconds: float = Field(
+        default=30.0, gt=0, le=3600, description="after which the service gives up on a database that does not answer"
+    )
+    worker_transaction_seconds: float = Field(
+        default=600.0, gt=0, le=86_400, description="the same for the worker, whose transactions last longer"
+    )
     sweep_seconds: float = Field(default=1.0, gt=0, le=60, description="between two sweeps of the worker")
     clearing_lease_seconds: int = Field(
         default=30, ge=3, le=3600, description="a clearing whose worker gives no sign of life so long is taken again"

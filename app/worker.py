@@ -105,7 +105,9 @@ async def repeat(name: str, work: Callable[[], Awaitable[int]], *, pause: float,
 
 async def run(runtime: Runtime, stop: asyncio.Event) -> None:
     """Work until `stop` is set."""
-    database = runtime.database(WORKER_ROLE, pool_size=5)
+    database = runtime.database(
+        WORKER_ROLE, pool_size=5, transaction_seconds=runtime.settings.worker_transaction_seconds
+    )
 
     async def next_job() -> int:
         return int(await bulk.run_next_job(database, utc_now))

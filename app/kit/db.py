@@ -101,6 +101,7 @@ class Database:
         pool_size: int = 10,
         statement_timeout_ms: int = 5_000,
         lock_timeout_ms: int = 2_000,
+        transaction_seconds: float | None = None,
     ) -> None:
         """Prepare the pool; nothing connects yet.
 
@@ -110,7 +111,10 @@ class Database:
             pool_size: connections kept; as many again are opened under load.
             statement_timeout_ms: after which PostgreSQL ends a statement; 0 for no limit.
             lock_timeout_ms: after which PostgreSQL ends a wait for a lock; 0 for no limit.
+            transaction_seconds: after which we give a transaction up that is still without an end; None for no limit.
+                PostgreSQL's own limits end nothing when it is halted, or when the network swallows what it says.
         """
+        self._transaction_seconds = transaction_seconds
         self.engine: AsyncEngine = create_async_engine(
             async_url(url) if isinstance(url, str) else url,
             pool_size=pool_size,
@@ -139,8 +143,17 @@ class Database:
     async def read(
         self, scope: Scope, *, isolation: Literal["READ COMMITTED", "REPEATABLE READ"] = "READ COMMITTED"
     ) -> AsyncGenerator[ReadSession]:
-        """Open a read-only transaction with `scope`'s eyes; `REPEATABLE READ` sees one snapshot throughout."""
-        async with ReadSession(self.engine, autoflush=False, expire_on_commit=False) as session, session.begin():
+        """Open a read-only transaction with `scope`'s eyes; `REPEATABLE READ` sees one snapshot throughout.
+
+        Raises:
+            TimeoutError: where it is without an end after `transaction_seconds`.
+        """
+        async with (
+            asyncio.timeout(self._transaction_seconds) as limit,
+            ReadSession(self.engine, autoflush=False, expire_on_commit=False) as session,
+            session.begin(),
+            _given_up(session, limit),
+        ):
             await session.connection(execution_options={"postgresql_readonly": True, "isolation_level": isolation})
             await set_scope(session, scope)
             yield session
@@ -151,10 +164,14 @@ class Database:
 
         Raises:
             Problem: for a violated constraint that has a code.
+            TimeoutError: where it is without an end after `transaction_seconds`; it may have been committed.
         """
-        async with WriteSession(self.engine, expire_on_commit=False) as session:
+        async with (
+            asyncio.timeout(self._transaction_seconds) as limit,
+            WriteSession(self.engine, expire_on_commit=False) as session,
+        ):
             try:
-                async with session.begin():
+                async with session.begin(), _given_up(session, limit):
                     await set_scope(session, scope)
                     yield session
             except DBAPIError as error:
@@ -174,6 +191,17 @@ class Database:
                     raise
                 await asyncio.sleep(random.uniform(0.005, 0.02) * 2**attempt)  # noqa: S311  jitter, not a secret
         raise CONFLICT.problem()
+
+
+@asynccontextmanager
+async def _given_up(session: ReadSession, limit: asyncio.Timeout) -> AsyncGenerator[None]:
+    """Drop the connection of a transaction whose time is up: a rollback would wait for PostgreSQL as well."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        if limit.expired():
+            await session.invalidate()
+        raise
 
 
 async def set_scope(session: ReadSession, scope: Scope) -> None:

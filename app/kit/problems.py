@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
+import asyncpg
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -33,6 +34,15 @@ _log: Final = structlog.get_logger("cardhour.http")
 
 # SQLSTATE classes and codes that mean "not now" rather than "wrong": connection, resources, operator, timeouts.
 _UNAVAILABLE_STATES: Final = ("08", "53", "57P", "57014", "55P03")
+
+_EXPECTED: Final = (
+    DBAPIError,
+    PoolTimeoutError,
+    ConnectionError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+)
 
 _CHINESE_FIELD_TEXT: Final = {
     "missing": "必填",
@@ -135,8 +145,11 @@ def _respond(request: Request, problem: Problem) -> Response:
 
 def is_unavailable(error: Exception) -> bool:
     """Tell whether an error means that the database can't be used just now."""
-    if isinstance(error, PoolTimeoutError | ConnectionError | TimeoutError):
+    if isinstance(error, PoolTimeoutError | ConnectionError | TimeoutError | asyncpg.InterfaceError):
         return True
+    # As the driver raises it where a new connection breaks while it is set up: SQLAlchemy passes that on as it is.
+    if isinstance(error, asyncpg.PostgresError):
+        return str(error.sqlstate).startswith(_UNAVAILABLE_STATES)
     if isinstance(error, DBAPIError):
         state = sqlstate(error)
         if state is None:
@@ -177,7 +190,7 @@ def install_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)
-    for expected in (DBAPIError, PoolTimeoutError, ConnectionError, TimeoutError):
+    for expected in _EXPECTED:
         app.add_exception_handler(expected, on_other)
     app.add_exception_handler(Exception, on_other)
 

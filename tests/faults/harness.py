@@ -7,10 +7,12 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import psutil
@@ -24,20 +26,28 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def environment(data_dir: Path) -> dict[str, str]:
+ROOT: Final = Path(__file__).resolve().parents[2]
+CLOCK: Final = ROOT / "tests" / "docs" / "clock"
+
+
+def environment(data_dir: Path, **more: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("CARDHOUR_", "DATABASE_URL"))}
-    return kept | {
-        "CARDHOUR_DATA_DIR": str(data_dir),
-        "CARDHOUR_LOG_LEVEL": "WARNING",
-        "CARDHOUR_CLEARING_LEASE_SECONDS": "4",
-    }
+    return (
+        kept
+        | {
+            "CARDHOUR_DATA_DIR": str(data_dir),
+            "CARDHOUR_LOG_LEVEL": "WARNING",
+            "CARDHOUR_CLEARING_LEASE_SECONDS": "4",
+        }
+        | more
+    )
 
 
-def cardhour(data_dir: Path, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+def cardhour(data_dir: Path, *arguments: str, timeout: float = 120, **more: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
         [sys.executable, "-m", "app.cli", *arguments],
-        env=environment(data_dir),
+        env=environment(data_dir, **more),
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -45,8 +55,8 @@ def cardhour(data_dir: Path, *arguments: str, timeout: float = 120) -> subproces
     )
 
 
-def desk_key(data_dir: Path) -> str:
-    done = cardhour(data_dir, "keys", "create", "--local", "--role", "desk", "--name", "desk", "--quiet")
+def desk_key(data_dir: Path, **more: str) -> str:
+    done = cardhour(data_dir, "keys", "create", "--local", "--role", "desk", "--name", "desk", "--quiet", **more)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -69,6 +79,8 @@ class Service:
     data_dir: Path
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    settings: dict[str, str] = field(default_factory=dict)
+    dice: random.Random = field(default_factory=random.Random)
 
     @property
     def url(self) -> str:
@@ -78,7 +90,7 @@ class Service:
         log = (self.data_dir.parent / "service.log").open("ab")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "app.cli", "serve", "--port", str(self.port)],
-            env=environment(self.data_dir),
+            env=environment(self.data_dir, **self.settings),
             stdout=log,
             stderr=log,
         )
@@ -132,6 +144,20 @@ class Service:
         os.kill(pid, signal.SIGKILL)
         return True
 
+    def kill_everything_of_postgres(self) -> bool:
+        """As a machine that loses its power: halted first, so that nothing is written between the kills."""
+        pid = self.postmaster()
+        if pid is None:
+            return False
+        postmaster = psutil.Process(pid)
+        postmaster.suspend()
+        processes = [postmaster, *postmaster.children(recursive=True)]
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for process in processes:
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(number)
+        return True
+
     def kill_backend(self) -> bool:
         pid = self.postmaster()
         if pid is None:
@@ -139,7 +165,7 @@ class Service:
         backends = [child for child in psutil.Process(pid).children() if "cardhour_app" in " ".join(child.cmdline())]
         if not backends:
             return False
-        random.choice(backends).kill()
+        self.dice.choice(backends).kill()
         return True
 
     def dsn(self, user: str = "postgres") -> str:
@@ -153,6 +179,21 @@ class Service:
         except (FileNotFoundError, IndexError, ValueError):
             return None
         return pid if psutil.pid_exists(pid) else None
+
+
+@contextmanager
+def put_clock(service: Service) -> Generator[Callable[[timedelta], None]]:
+    """Run the service, to its end, on a clock that can be set apart from the real one."""
+    file = service.data_dir.parent / "clock"
+    file.write_text("0", encoding="ascii")
+    service.settings |= {"CARDHOUR_TEST_CLOCK": str(file), "PYTHONPATH": f"{CLOCK}{os.pathsep}{ROOT}"}
+    service.start()
+
+    def put(apart: timedelta) -> None:
+        file.write_text(str(round(apart.total_seconds())), encoding="ascii")
+
+    yield put
+    assert service.stop() == 0
 
 
 @dataclass
