@@ -149,7 +149,7 @@ def is_unavailable(error: Exception) -> bool:
         return True
     # As the driver raises it where a new connection breaks while it is set up: SQLAlchemy passes that on as it is.
     if isinstance(error, asyncpg.PostgresError):
-        return str(error.sqlstate).startswith(_UNAVAILABLE_STATES)
+        return str(getattr(error, "sqlstate", "")).startswith(_UNAVAILABLE_STATES)
     if isinstance(error, DBAPIError):
         state = sqlstate(error)
         if state is None:

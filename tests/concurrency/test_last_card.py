@@ -99,7 +99,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     service.start()
     try:
         yield service
-        verified = cardhour(service.data_dir, "verify", timeout=600)
+        verified = cardhour(service.data_dir, "verify")
         assert verified.returncode == 0, verified.stdout + verified.stderr
     finally:
         service.stop()

@@ -181,5 +181,5 @@ async def check(service: Service, world: World, record: Record, **settings: str)
     assert lost(record, stored) == []
     assert surplus(record, stored) == []
     assert differences(stored.tables) == []
-    verified = cardhour(service.data_dir, "verify", timeout=300, **settings)
+    verified = cardhour(service.data_dir, "verify", **settings)
     assert verified.returncode == 0, verified.stdout + verified.stderr

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import httpx
@@ -309,7 +310,11 @@ def run(world: World, path: Path, number: int, seed: str, stop: threading.Event)
 def main() -> int:
     world, path, number, seed = sys.argv[1:]
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, end)
     return run(World.read(Path(world)), Path(path), int(number), seed, stop)
 
 

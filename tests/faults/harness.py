@@ -43,14 +43,14 @@ def environment(data_dir: Path, **more: str) -> dict[str, str]:
     )
 
 
-def cardhour(data_dir: Path, *arguments: str, timeout: float = 120, **more: str) -> subprocess.CompletedProcess[str]:
+def cardhour(data_dir: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
         [sys.executable, "-m", "app.cli", *arguments],
         env=environment(data_dir, **more),
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=600,
         check=False,
     )
 

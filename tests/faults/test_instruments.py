@@ -4,7 +4,7 @@ import copy
 import socket
 import socketserver
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -167,7 +167,7 @@ class _Answer(socketserver.BaseRequestHandler):
 
 
 @contextmanager
-def counting() -> Iterator[_Counting]:
+def counting() -> Generator[_Counting]:
     with _Counting(("127.0.0.1", 0), _Answer) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

@@ -647,7 +647,8 @@ class Model:
         for name, buyer, what in self.filled:
             programme = self.programmes[name]
             cap = programme.years[what][1] if isinstance(what, int) else programme.totals[what]
-            move(*reversed(_cap_names(programme, buyer, what)), cap or 0)
+            cap_account, source = _cap_names(programme, buyer, what)
+            move(source, cap_account, cap or 0)
         for voucher in self.vouchers:
             self._add_voucher(voucher, move)
         for (name, supplier), fen in self.advanced.items():
