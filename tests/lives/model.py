@@ -281,11 +281,11 @@ class Model:
     # Hold and confirmation
 
     def may_hold(self, buyer: UUID, wanted: Iterable[tuple[Programme, Tier, int]]) -> str | None:
-        """Whether budgets cover a hold's earmarks, each of another programme."""
+        """Whether all programmes are open, then whether their budgets cover a hold's earmarks, one of each."""
+        wanted, year = list(wanted), year_of(self.now)
+        if any(year not in programme.years for programme, _, _ in wanted):
+            return "programme_not_open"
         for programme, tier, amount in wanted:
-            year = year_of(self.now)
-            if year not in programme.years:
-                return "programme_not_open"
             left = self.left(programme, tier, year, buyer)
             if left is not None and amount > left:
                 return "funds_exhausted"
