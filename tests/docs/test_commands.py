@@ -16,6 +16,7 @@ from tests.docs.runner import ROOT, Block, blocks, documents, run
 # The only commands that a document may show without their being run here; others have tests of their own.
 _ALLOWED = re.compile(
     r"(make (demo|test|check|install|bench|bench-short)|docker .*"
+    r"|(CARDHOUR_FAULT_SEED=\d+ )?make faults( FAULT_ROUNDS=\d+)?"
     r"|\.venv/bin/python (tools/client_types|benchmarks/ledger)\.py)(\s+#.*)?"
 )
 _COMMAND = re.compile(r"cardhour [a-z-]+ [a-z-]+")
