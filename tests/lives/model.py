@@ -22,12 +22,13 @@ IN_USE = ("confirmed", "active")
 
 @dataclass(frozen=True)
 class Tier:
-    """A tier of a programme: its rate in parts per million, its minimum voucher, whether the desk decides."""
+    """A tier: its rate in parts per million, its minimum voucher, whether the desk decides, if for project leads."""
 
     id: str
     rate: int
     least: int = 0
     checked: bool = False
+    for_leads: bool = False
 
 
 @dataclass(frozen=True)
@@ -228,6 +229,7 @@ class Model:
 
     programmes: dict[str, Programme]
     eligible: frozenset[UUID]
+    leads: frozenset[UUID]
     now: datetime
     reservations: dict[UUID, Reservation] = field(default_factory=dict[UUID, Reservation])
     claims: dict[UUID, Claim] = field(default_factory=dict[UUID, Claim])
@@ -271,7 +273,7 @@ class Model:
         """What the rule gives a contract: the rate of it, as far as budgets go; 0 below the minimum."""
         reservation = voucher.reservation
         assert reservation.signed is not None
-        if reservation.buyer not in self.eligible:
+        if reservation.buyer not in (self.leads if voucher.tier.for_leads else self.eligible):
             return 0
         amount = voucher.tier.rate * min(reservation.signed, reservation.cost) // MILLION
         left = self.left(voucher.programme, voucher.tier, year, reservation.buyer)

@@ -51,7 +51,7 @@ OPENED = datetime(2026, 11, 1, tzinfo=UTC)
 PRICES = (1_000, 1_357)
 NAMES = ("阿里云计算有限公司", "北京超级云计算中心")
 GENERAL = Tier("general", 500_000, least=1_000_000)
-LEAD = Tier("project-lead-national", 300_000, least=1_000_000, checked=True)
+LEAD = Tier("project-lead-national", 300_000, least=1_000_000, checked=True, for_leads=True)
 CHENGDU = Programme(
     "chengdu-2023",
     "supplier",
@@ -194,7 +194,8 @@ class Town:
             for programme in PROGRAMMES.values():
                 for year, (pool, cap) in programme.years.items():
                     await programmes.open_year(session, programme.id, 1, year, pool, cap, now=OPENED)
-        return Model(PROGRAMMES, frozenset(each.org_id for each in self.buyers[:2]), now)
+        clean, lead = (each.org_id for each in self.buyers[:2])
+        return Model(PROGRAMMES, frozenset({clean, lead}), frozenset({lead}), now)
 
     async def act(self, caller: Caller, work: Callable[[WriteSession], Awaitable[Any]]) -> str | None:
         """Run a transaction with a caller's eyes; return the code of its refusal."""
