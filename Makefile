@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.cardhour-installed
 DEMO_DATA ?= .demo
 FAULT_ROUNDS ?= 30
+FAULT_TESTS ?= tests/faults
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	--no-emit-index-url --no-emit-find-links
 
@@ -39,7 +40,7 @@ lint: $(INSTALLED) ## format, lint, types, import contracts
 check: lint test ## lint and test
 
 faults: $(INSTALLED) ## kill clients, service, worker, solver and PostgreSQL under load and in clearings: nothing may be lost
-	CARDHOUR_FAULT_ROUNDS=$(FAULT_ROUNDS) $(BIN)/python -m pytest -q -n auto tests/faults
+	CARDHOUR_FAULT_ROUNDS=$(FAULT_ROUNDS) $(BIN)/python -m pytest -q -n auto $(FAULT_TESTS)
 
 bench: $(INSTALLED) ## all benchmarks, as JSON, in about an hour; writes the engine's table into docs/benchmarks.md
 	@$(BIN)/python benchmarks/all.py --scale full --markdown docs/benchmarks.md
