@@ -254,7 +254,7 @@ def dive(
         deepest = _descend(columns, knapsacks, below.copy(), chance, held, watch, until)
         if deepest is None:
             return
-        offer(_place_rest(columns, deepest, watch))
+        offer(place_rest(columns, deepest, watch))
         chance = dealer.uniform(0.0, CHANCE, often.size)
 
 
@@ -313,7 +313,7 @@ def _fix(columns: Columns, knapsacks: Knapsacks, depth: Depth, at: int) -> None:
     put(columns.supply, columns.demand, columns.pairs, columns.terms, depth.plan, slot, pair, start, NONE, nothing)
 
 
-def _place_rest(columns: Columns, depth: Depth, watch: Watch) -> Plan:
+def place_rest(columns: Columns, depth: Depth, watch: Watch) -> Plan:
     """Let CP-SAT place what is left around what is fixed."""
     pairs = columns.pairs
     kept = depth.free[pairs.request] & (pairs.cards <= depth.room[pairs.offer])
@@ -322,7 +322,7 @@ def _place_rest(columns: Columns, depth: Depth, watch: Watch) -> Plan:
         return depth.plan
     solved = solve_model(
         build_model(columns, asked, kept, depth.plan),
-        seconds=None,
+        seconds=watch.left(1.0)[0],
         deterministic=EFFORT,
         workers=1,
         seed=columns.config.seed,

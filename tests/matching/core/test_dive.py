@@ -11,7 +11,7 @@ import pytest
 from app.matching.core import clear
 from app.matching.core.columns import Columns, build_columns
 from app.matching.core.config import Method, Objective, Pin, Share, SolverConfig
-from app.matching.core.dive import dive, knapsacks_of, pack, settle
+from app.matching.core.dive import Depth, dive, knapsacks_of, pack, place_rest, settle
 from app.matching.core.instance import Alternative, Instance
 from app.matching.core.plan import Plan, empty_plan
 from app.matching.core.solve import finished, solve
@@ -126,6 +126,20 @@ def test_a_dive_ends_when_it_is_cancelled() -> None:
     watch = Watch(time.monotonic, seconds=60, work=None, progress=None, cancelled=lambda: True)
     with pytest.raises(CancelledError):
         dive(columns, knapsacks, np.zeros(30), lambda: 0, lambda _plan: True, watch, 1.0)
+
+
+def test_the_last_blocks_do_not_outlast_the_limit() -> None:
+    columns = build_columns(assignment(2, 5, 40), SolverConfig())
+    knapsacks = knapsacks_of(columns)
+    assert knapsacks is not None
+    now = [0.0]
+    watch = Watch(lambda: now[0], seconds=0.2, work=None, progress=None, cancelled=None)
+    free, price = np.ones(40, dtype=np.bool_), np.zeros(40)
+    surface = Depth(knapsacks.size.copy(), free, price, np.zeros(knapsacks.pair.size), empty_plan(columns))
+    now[0] = 0.15
+    began = time.monotonic()
+    place_rest(columns, surface, watch)
+    assert time.monotonic() - began < 1.0
 
 
 def test_nothing_is_offered_where_the_time_is_too_short() -> None:
